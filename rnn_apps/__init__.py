@@ -1,0 +1,31 @@
+"""Recurrent applications for Keras 3: what was trained is what is served."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Application": "rnn_apps.application",
+    "SentimentClassifier": "rnn_apps.sentiment",
+    "load_model": "rnn_apps.application",
+    "blocks": None,
+    "data": None,
+    "evaluation": None,
+    "export": None,
+    "preprocessing": None,
+    "training": None,
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rnn_apps' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if module is None:
+        return importlib.import_module(f"rnn_apps.{name}")
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,1 @@
+"""From raw requests to tensors, as graph operations: one code for training and for serving."""
