@@ -1,0 +1,414 @@
+"""The contract that every application keeps: raw examples in, answers in the user's units out."""
+
+import functools
+import importlib
+import inspect
+import json
+import pathlib
+import zipfile
+from abc import abstractmethod
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rnn_apps import data, export, training
+from rnn_apps.blocks import kernels
+
+
+class Application(keras.Model):
+    """Base of all applications: a Keras model of raw requests.
+
+    A subclass declares `features` (the columns of a training example), `request` (the raw request
+    as string or float32 tensor specifications, each with a batch dimension) and `monitor`, and
+    defines, in this order: `__init__` with keyword-only hyperparameters kept under their own
+    names, `learn`, `assemble`, `feed`, `call`, `answer`, `endpoints`, `report`.
+
+    `answer` is the one path from a raw request to named outputs: `predict` runs it, and the
+    exported signatures are it.
+    """
+
+    features = ()
+    request = {}
+    monitor = "val_loss"
+
+    # What a subclass defines.
+
+    @abstractmethod
+    def learn(self, columns):
+        """Learns from training examples; returns facts, a JSON-able dict, for `assemble`.
+
+        Args:
+            columns: {feature: array (N,)}.
+        """
+
+    @abstractmethod
+    def assemble(self, **facts):
+        """Makes every layer and builds it, from the facts of `learn`, now or when reloaded."""
+
+    @abstractmethod
+    def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
+        """Returns the `keras.utils.PyDataset` that trains or evaluates on `columns`."""
+
+    @abstractmethod
+    def answer(self, **request):
+        """Raw request tensors by name → named output tensors, in graph operations."""
+
+    @abstractmethod
+    def report(self, x, y=None):
+        """Judges the model on examples beside honest baselines."""
+
+    def endpoints(self):
+        """Returns {signature name: `rnn_apps.export.Endpoint`}; `serving_default` is `answer`."""
+        return {
+            "serving_default": export.Endpoint(self.answer, self.request, self.example_requests())
+        }
+
+    @abstractmethod
+    def example_requests(self):
+        """Returns a short and a long raw request, each {input name: list}, to warm a server up."""
+
+    def default_compilation(self):
+        """Returns the arguments of `compile` that stand where the user gives none."""
+        return {"optimizer": keras.optimizers.Adam(1e-3, global_clipnorm=1.0)}
+
+    # What all applications share.
+
+    def adapt(self, x, y=None):
+        """Learns vocabulary, classes or scaling from training examples, and builds the network.
+
+        Args:
+            x: raw training examples: arrays or lists (with `y`), a DataFrame, a dict of columns,
+                a list of dicts, or a `tf.data.Dataset`.
+            y: targets, where `x` does not hold them.
+
+        Raises:
+            ValueError: if the model is adapted already, or the examples are not fit to learn from.
+        """
+        if self.built:
+            raise ValueError(
+                f"This {type(self).__name__} is adapted already, and its network is built on what "
+                "it learned. To start anew, make a new one: "
+                f"{type(self).__name__}.from_config(model.get_config())."
+            )
+        self._build_on(self.learn(data.as_columns(x, y, features=self.features)))
+        if self.compiled:
+            self.optimizer.build(self.trainable_variables)
+
+    def _build_on(self, facts):
+        self._facts = json.dumps(facts)  # as text, since Keras would track a dict
+        self.assemble(**json.loads(self._facts))
+        self.built = True
+
+    def _require_adapted(self, action):
+        if not self.built:
+            raise ValueError(
+                f"{action} came before adapt: this {type(self).__name__} has learned nothing "
+                "from training examples yet. Call model.adapt(train) first."
+            )
+
+    def compile(self, optimizer=None, loss=None, metrics=None, jit_compile=False, **kwargs):
+        """Keras's `compile`, with a default for every argument.
+
+        The default optimizer clips the norm of the whole gradient to 1. XLA compilation of whole
+        steps is off unless asked for: recurrent kernels choose their own compilation.
+        """
+        given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+        arguments = self.default_compilation()
+        arguments |= {name: value for name, value in given.items() if value is not None}
+        super().compile(jit_compile=jit_compile, **arguments, **kwargs)
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        """Keras's hook: compiles a reloaded model as it was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(
+        self,
+        x,
+        y=None,
+        *,
+        validation_data=None,
+        validation_split=0.0,
+        epochs=5,
+        batch_size=64,
+        sample_weight=None,
+        shuffle=True,
+        patience=2,
+        schedule="cosine",
+        seed=0,
+        run=None,
+        callbacks=None,
+        verbose="auto",
+        **kwargs,
+    ):
+        """Trains on raw examples.
+
+        Args:
+            x: raw training examples, in any form that `adapt` takes.
+            y: targets, where `x` does not hold them.
+            validation_data: raw examples, or a pair (x, y), to validate on after each epoch.
+            validation_split: float in [0, 1), the share of examples, the last ones, to validate
+                on where `validation_data` is not given.
+            epochs: int, the most epochs to train.
+            batch_size: int, examples in a batch.
+            sample_weight: float array (N,), the weight of each training example.
+            shuffle: bool, whether batches are drawn anew for each epoch.
+            patience: int or None. Training ends after so many epochs without a better `monitor`
+                on validation examples, and the best weights are restored; None trains to the end
+                and keeps the last weights.
+            schedule: "cosine" (rises in the first 5 % of the steps, then falls to zero) or
+                "constant". An optimizer with a schedule of its own keeps it.
+            seed: int, of the order of examples.
+            run: path of a run folder, or None. An interrupted run of the same settings is resumed
+                where its last finished epoch ended; see `rnn_apps.training.RunFolder`.
+            callbacks: list of Keras callbacks, called after the built-in ones.
+            verbose: "auto" for progress on standard error, 0 for silence, 1 or 2 as in Keras.
+            **kwargs: Keras's other arguments of `fit`.
+
+        Returns:
+            `keras.callbacks.History`, of the epochs trained by this call.
+
+        Raises:
+            ValueError: if an example, an argument or the run folder is not as described.
+            FloatingPointError: if the loss is no longer finite.
+        """
+        self._require_adapted("fit")
+        if not self.compiled:
+            raise ValueError("fit came before compile: call model.compile() first.")
+        columns = data.as_columns(x, y, features=self.features)
+        validation = None
+        if validation_data is not None:
+            validation = self._columns_of(validation_data)
+        elif validation_split:
+            held_out = max(1, int(len(columns[self.features[0]]) * validation_split))
+            validation = {name: values[-held_out:] for name, values in columns.items()}
+            columns = {name: values[:-held_out] for name, values in columns.items()}
+            sample_weight = None if sample_weight is None else sample_weight[:-held_out]
+        self.training_examples = columns
+        feed = self.feed(
+            columns,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            sample_weight=sample_weight,
+        )
+        settings = {
+            "application": type(self).__name__,
+            "model": self.get_config(),
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "patience": patience,
+            "schedule": schedule,
+            "seed": seed,
+            "training examples": data.fingerprint(columns),
+            "validation examples": validation and data.fingerprint(validation),
+        }
+        folder = training.RunFolder(run, settings) if run is not None else None
+        stateful = [
+            *([training.EarlyStopping(self.monitor, patience)] if validation and patience else []),
+            *self._schedules(schedule),
+        ]
+        progress = training.Progress() if verbose == "auto" else None
+        watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
+        watch += [*([progress] if progress else []), *(callbacks or []), *([folder] if folder else [])]
+        if folder:
+            folder.stateful = stateful
+        try:
+            history = super().fit(
+                feed,
+                validation_data=validation and self._evaluation_feed(validation, batch_size),
+                epochs=epochs,
+                initial_epoch=folder.initial_epoch if folder else 0,
+                shuffle=False,
+                callbacks=watch,
+                verbose=0 if verbose == "auto" else verbose,
+                **kwargs,
+            )
+        finally:
+            if progress:
+                progress.close()
+        if folder:
+            folder.finish(self)
+        return history
+
+    def _schedules(self, schedule):
+        if schedule not in ("cosine", "constant"):
+            raise ValueError(f'schedule={schedule!r} is unknown; give "cosine" or "constant".')
+        own = isinstance(
+            self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+        )
+        return [] if own or schedule == "constant" else [training.WarmupCosine()]
+
+    def _columns_of(self, examples):
+        pair = examples if isinstance(examples, tuple) else (examples,)
+        return data.as_columns(*pair, features=self.features)
+
+    def _evaluation_feed(self, columns, batch_size):
+        return self.feed(columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None)
+
+    def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
+        """Keras's `evaluate` on raw examples: the loss and the metrics of `compile`."""
+        self._require_adapted("evaluate")
+        if not isinstance(x, keras.utils.PyDataset):  # fit hands its own feed over
+            x = self._evaluation_feed(data.as_columns(x, y, features=self.features), batch_size)
+        return super().evaluate(x, batch_size=batch_size, **kwargs)
+
+    def predict(self, x, batch_size=64):
+        """Answers raw requests.
+
+        Args:
+            x: raw requests: a list or array of the request's one input, or a dict, a DataFrame or
+                a `tf.data.Dataset` with all of its inputs.
+            batch_size: int, requests answered at a time; the answers do not depend on it.
+
+        Returns:
+            {output name: array (N, …)}, the outputs of `answer`.
+        """
+        self._require_adapted("predict")
+        columns = data.as_columns(x, features=tuple(self.request))
+        inputs = {name: _tensor(columns[name], spec) for name, spec in self.request.items()}
+        order = np.argsort(self.request_sizes(inputs), kind="stable")
+        if not len(order):
+            return {name: values[:0] for name, values in self.predict(self._any_request()).items()}
+        parts = []
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            parts.append(self._answer_function(**{k: tf.gather(v, rows) for k, v in inputs.items()}))
+        back = np.argsort(order)
+        return {
+            name: np.concatenate([part[name].numpy() for part in parts])[back] for name in parts[0]
+        }
+
+    def request_sizes(self, inputs):
+        """Returns int (N,), what to sort requests by so that a batch's are alike: bytes of text."""
+        return tf.strings.length(next(iter(inputs.values()))).numpy()
+
+    def _any_request(self):
+        return self.example_requests()[0]
+
+    @functools.cached_property
+    def _answer_function(self):
+        specs = list(self.request.values())
+        return tf.function(
+            lambda *inputs: self.answer(**dict(zip(self.request, inputs, strict=True))),
+            input_signature=specs,
+            autograph=False,
+        )
+
+    def get_config(self):
+        """Returns every constructor argument, as it was given."""
+        names = inspect.signature(type(self).__init__).parameters
+        config = {name: getattr(self, name) for name in names if name not in ("self", "dtype")}
+        config["dtype"] = self.dtype_policy
+        return {name: keras.saving.serialize_keras_object(value) for name, value in config.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Returns a new, unadapted model with the settings of `get_config`."""
+        return cls(
+            **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
+        )
+
+    def get_build_config(self):
+        """Keras's hook: what `learn` found, so that a reloaded model is built as this one."""
+        return {"facts": json.loads(self._facts)} if self.built else None
+
+    def build_from_config(self, config):
+        """Keras's hook: builds a reloaded model."""
+        self._build_on(config["facts"])
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """Keras's `save` to one ``.keras`` file, which appears whole or not at all.
+
+        Raises:
+            ValueError: if the name does not end in ``.keras``, the model is not adapted, or the
+                file exists and is not to be overwritten.
+        """
+        self._require_adapted("save")
+        path = pathlib.Path(filepath)
+        if path.suffix != ".keras":
+            raise ValueError(f"{path} does not end in .keras, as a saved application must.")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} exists; give another name, or overwrite=True.")
+        with training.written_beside(path) as beside:
+            super().save(beside, **kwargs)
+
+    def export(self, folder):
+        """Publishes a SavedModel as the next version under `folder`, ready for TensorFlow Serving.
+
+        Keras's `export` writes into the folder it is given. This one keeps the name and changes
+        the meaning: ``folder/<next version>/`` appears complete, checked and with warm-up
+        requests, or not at all; see `rnn_apps.export.publish`.
+
+        Returns:
+            `pathlib.Path` of the version's folder.
+        """
+        self._require_adapted("export")
+        endpoints = self.endpoints()
+        with kernels.portable():
+            signatures = {name: endpoint.trace() for name, endpoint in endpoints.items()}
+        return export.publish(
+            signatures,
+            folder,
+            trackables=self.export_trackables(),
+            warm_up={name: endpoint.requests() for name, endpoint in endpoints.items()},
+        )
+
+    def export_trackables(self):
+        """Returns the resources beside variables that the endpoints use, such as tokenizers."""
+        return []
+
+
+def _tensor(values, spec):
+    """Turns a column into the tensor that an input takes."""
+    from rnn_apps.preprocessing import text
+
+    return tf.constant(text.utf8(values) if spec.dtype == tf.string else values, spec.dtype)
+
+
+def load_model(path):
+    """Loads any application from a ``.keras`` file or a run folder.
+
+    Args:
+        path: path.
+
+    Returns:
+        The application, compiled as it was.
+
+    Raises:
+        ValueError: if there is no such file, it is incomplete, or no application of ours is in it.
+
+    Example:
+        >>> model = load_model("runs/sentiment")  # doctest: +SKIP
+    """
+    path = pathlib.Path(path)
+    file = path / training.MODEL_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise ValueError(
+            f"{path} holds no {training.MODEL_FILE}: its training has not finished, or it is no "
+            "run folder. Repeat the command that began it, or name another folder."
+        )
+    if not file.exists():
+        raise ValueError(f"There is no file {file}; name a .keras file or a run folder.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{file} is not a whole .keras file ({file.stat().st_size} bytes): it was cut off or "
+            "is something else. Copy it again, or save the model again."
+        ) from error
+    if str(config.get("module", "")).startswith("rnn_apps."):
+        importlib.import_module(config["module"])
+    model = keras.saving.load_model(file)
+    if not isinstance(model, Application):
+        raise ValueError(
+            f"{file} holds a {type(model).__name__}, which is no application of this package; "
+            "load it with keras.saving.load_model."
+        )
+    return model

@@ -1,0 +1,198 @@
+"""Raw text to subword ids and back, inside the graph.
+
+SentencePiece (Kudo and Richardson, 2018) learns the subwords from the training texts alone;
+tensorflow-text's operations encode and decode them, in training as in a served model. The Python
+``sentencepiece`` package only ever trains: it breaks ties differently from the graph operation.
+"""
+
+import io
+import pathlib
+
+import keras
+import numpy as np
+import sentencepiece
+import tensorflow as tf
+import tensorflow_text
+
+PADDING, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+"""Ids of the control pieces; padding is on the right and has id 0."""
+
+_MODEL_FILE = "sentencepiece.model"
+_LINE_BREAK = r"(?i)<br\s*/?>"
+_TRAINING_THREADS = 4  # the learned vocabulary depends on it, so it is not the machine's
+
+
+def utf8(texts):
+    """Turns texts into UTF-8 bytes, as string tensors hold them.
+
+    Args:
+        texts: sequence of str or bytes. Lone surrogates, which UTF-8 cannot hold, become "?".
+
+    Returns:
+        object array (B,) of bytes.
+    """
+    encoded = np.empty(len(texts), dtype=object)
+    for row, text in enumerate(texts):
+        encoded[row] = text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
+    return encoded
+
+
+@keras.saving.register_keras_serializable(package="rnn_apps")
+class SubwordTokenizer(keras.layers.Layer):
+    """Subword tokenizer that lives in the model, the ``.keras`` file and the SavedModel.
+
+    HTML line breaks become spaces; unicode is normalised by NFKC and white space is folded;
+    characters without a piece of their own are spelled in UTF-8 bytes, so that no input is
+    unknown. Invalid UTF-8 becomes U+FFFD. Every row starts with the begin id and ends with the
+    end id: even an empty text has two tokens, and no row is fully masked.
+
+    Args:
+        vocabulary_size: int, the most pieces to learn, among them 4 control and 256 byte pieces.
+            A small corpus yields fewer; `num_pieces` says how many there are.
+        lowercase: bool, whether case is folded before anything else.
+        max_tokens: int or None. A longer row keeps its first and its last ``max_tokens // 2``
+            tokens (rounded up at the beginning); None keeps everything.
+
+    Example:
+        >>> tokenizer = SubwordTokenizer(vocabulary_size=300)
+        >>> tokenizer.adapt(["a quiet masterpiece", "a loud mess"])
+        >>> tokenizer.encode(tf.constant(["a mess", ""])).shape[0]
+        2
+    """
+
+    def __init__(self, vocabulary_size=8000, *, lowercase=True, max_tokens=None, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        if max_tokens is not None and max_tokens < 4:
+            raise ValueError(
+                f"max_tokens={max_tokens} leaves no room for text between the begin and the end "
+                "token; give at least 4, or None to keep everything."
+            )
+        self.vocabulary_size = vocabulary_size
+        self.lowercase = lowercase
+        self.max_tokens = max_tokens
+        self.num_pieces = None
+        self._model = None
+
+    def adapt(self, texts):
+        """Learns the subwords.
+
+        Args:
+            texts: sequence of str or bytes, the training texts and nothing else.
+
+        Raises:
+            ValueError: if the texts hold no characters, or `vocabulary_size` is smaller than
+                their alphabet.
+        """
+        lines = [line for line in _training_lines(texts) if line.strip()]
+        if not lines:
+            raise ValueError(
+                f"adapt got {len(texts)} texts without a single character in them; a vocabulary "
+                "is learned from texts, so give the column that holds them."
+            )
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=model,
+                model_type="bpe",
+                vocab_size=self.vocabulary_size,
+                hard_vocab_limit=False,
+                byte_fallback=True,
+                normalization_rule_name="nmt_nfkc_cf" if self.lowercase else "nmt_nfkc",
+                max_sentence_length=1 + max(len(line.encode()) for line in lines),
+                pad_id=PADDING,
+                unk_id=UNKNOWN,
+                bos_id=BEGIN,
+                eos_id=END,
+                num_threads=_TRAINING_THREADS,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"vocabulary_size={self.vocabulary_size} is too small for the alphabet of these "
+                f"texts plus 260 control and byte pieces; raise it ({error})."
+            ) from error
+        self._use(model.getvalue())
+
+    def _use(self, serialized):
+        self._model = serialized
+        self.graph_tokenizer = tensorflow_text.SentencepieceTokenizer(
+            model=serialized, out_type=tf.int32, add_bos=True, add_eos=True
+        )
+        self.num_pieces = int(self.graph_tokenizer.vocab_size())
+        self.built = True
+
+    def tokenize(self, texts):
+        """Encodes texts without padding.
+
+        Args:
+            texts: string (B,), UTF-8.
+
+        Returns:
+            int32 ragged (B, None), token ids in [0, `num_pieces`).
+        """
+        if self._model is None:
+            raise ValueError("This tokenizer has no vocabulary yet: call adapt(texts) first.")
+        token_ids = self.graph_tokenizer.tokenize(tf.strings.regex_replace(texts, _LINE_BREAK, " "))
+        return token_ids if self.max_tokens is None else _keep_ends(token_ids, self.max_tokens)
+
+    def encode(self, texts):
+        """Encodes texts.
+
+        Args:
+            texts: string (B,), UTF-8.
+
+        Returns:
+            int32 (B, T), token ids, padded on the right with 0; T is the longest row's length.
+        """
+        return self.tokenize(texts).to_tensor(PADDING)
+
+    def pieces(self, token_ids):
+        """Names tokens: string tensor of the same shape, "" for padding."""
+        named = self.graph_tokenizer.id_to_string(token_ids)
+        return tf.where(token_ids == PADDING, "", named)
+
+    def detokenize(self, token_ids):
+        """Decodes ids: int32 ragged (B, None) → string (B,), control pieces left out."""
+        return self.graph_tokenizer.detokenize(token_ids)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["trainable"]
+        return {
+            **config,
+            "vocabulary_size": self.vocabulary_size,
+            "lowercase": self.lowercase,
+            "max_tokens": self.max_tokens,
+        }
+
+    def save_assets(self, folder):
+        """Keras's hook: writes the vocabulary into the ``.keras`` archive."""
+        pathlib.Path(folder, _MODEL_FILE).write_bytes(self._model or b"")
+
+    def load_assets(self, folder):
+        """Keras's hook: reads what `save_assets` wrote."""
+        serialized = pathlib.Path(folder, _MODEL_FILE).read_bytes()
+        if serialized:
+            self._use(serialized)
+
+
+def _training_lines(texts):
+    """Yields what SentencePiece learns from, cleaned as `tokenize` cleans."""
+    batch = 4096
+    encoded = utf8(texts)
+    for start in range(0, len(encoded), batch):
+        cleaned = tf.strings.regex_replace(encoded[start : start + batch], _LINE_BREAK, " ")
+        for line in cleaned.numpy():
+            yield line.decode("utf-8", "replace").replace("\0", " ")
+
+
+def _keep_ends(token_ids, limit):
+    """Shortens each row of a ragged (B, None) to its first and last tokens, `limit` in all."""
+    lengths = token_ids.row_lengths()
+    positions = tf.ragged.range(lengths)
+    head = (limit + 1) // 2
+    of_row = tf.gather(lengths, positions.value_rowids())
+    kept = (positions.flat_values < head) | (positions.flat_values >= of_row - (limit - head))
+    return tf.ragged.boolean_mask(token_ids, positions.with_flat_values(kept))

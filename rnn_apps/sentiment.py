@@ -1,0 +1,347 @@
+"""Sentiment classification: sequence → vector. A text in; a label, probabilities, a score out."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rnn_apps import data
+from rnn_apps.application import Application
+from rnn_apps.blocks.attention import SequencePooling
+from rnn_apps.blocks.embedding import TokenEmbedding
+from rnn_apps.blocks.ordinal import OrdinalHead
+from rnn_apps.blocks.recurrent import RecurrentStack
+from rnn_apps.evaluation import labels
+from rnn_apps.export import Endpoint
+from rnn_apps.preprocessing.batches import LengthBatches
+from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
+
+
+@keras.saving.register_keras_serializable(package="rnn_apps")
+class SentimentClassifier(Application):
+    """Classifies texts by a recurrent network over subwords.
+
+    Subword ids → embedding → recurrent stack → pooling over the text → class probabilities.
+
+    Args:
+        cell: "lstm", "gru" or "simple_rnn".
+        units: int, units of each direction of each recurrent layer.
+        num_layers: int, recurrent layers.
+        bidirectional: bool, whether each layer reads the text in both directions.
+        encoder: Keras layer or None. If given, it stands in for the recurrent stack (and the four
+            arguments above, `recurrent_dropout` and `truncate` are not used): float32 (B, T, E)
+            with a mask → (B, T, H).
+        embedding_dim: int, size of a subword's vector.
+        vocabulary_size: int, the most subwords to learn.
+        lowercase: bool, whether case is folded.
+        max_tokens: int or None. A longer text is read by its first and last halves of so many
+            subwords, in training and in serving; None reads everything.
+        pooling: "attention", "max", "mean" or "last", or several joined by "+".
+        dropout: float, dropout of the vectors between the layers, the same at every step of a
+            text (Gal and Ghahramani, 2016).
+        row_dropout: float, share of the subwords whose vector is left out of a training batch.
+        recurrent_dropout: float, dropout of the recurrent state.
+        truncate: int or None, steps after which backpropagation through time is cut.
+        classes: sequence of str or None, class names from the most negative to the most positive;
+            None takes the labels of the training examples in sorted order. Where labels are
+            integers and the names are not, label k means the k-th name.
+        ordered: bool, whether the classes are steps on one scale, such as stars; the output is
+            then a proportional-odds layer.
+        class_weight: None, "balanced" (each class weighs the same in the loss), or
+            {class name: weight}.
+        name, dtype: as in every Keras model.
+
+    Example:
+        >>> model = SentimentClassifier(units=8, embedding_dim=8, vocabulary_size=300)
+        >>> train = ["good", "bad", "very good", "very bad"], ["pos", "neg", "pos", "neg"]
+        >>> model.adapt(*train)
+        >>> model.compile()
+        >>> history = model.fit(*train, epochs=1, verbose=0)
+        >>> sorted(model.predict(["good"]))
+        ['label', 'probabilities', 'score']
+    """
+
+    features = ("text", "label")
+    request = {"text": tf.TensorSpec([None], tf.string, name="text")}
+
+    def __init__(
+        self,
+        *,
+        cell="lstm",
+        units=128,
+        num_layers=1,
+        bidirectional=True,
+        encoder=None,
+        embedding_dim=128,
+        vocabulary_size=8000,
+        lowercase=True,
+        max_tokens=512,
+        pooling="attention+max",
+        dropout=0.3,
+        row_dropout=0.1,
+        recurrent_dropout=0.0,
+        truncate=None,
+        classes=None,
+        ordered=False,
+        class_weight=None,
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.cell = cell
+        self.units = units
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.encoder = encoder
+        self.embedding_dim = embedding_dim
+        self.vocabulary_size = vocabulary_size
+        self.lowercase = lowercase
+        self.max_tokens = max_tokens
+        self.pooling = pooling
+        self.dropout = dropout
+        self.row_dropout = row_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.truncate = truncate
+        self.classes = None if classes is None else tuple(str(label) for label in classes)
+        self.ordered = ordered
+        self.class_weight = class_weight
+        self.tokenizer = SubwordTokenizer(
+            vocabulary_size, lowercase=lowercase, max_tokens=max_tokens, name="tokenizer"
+        )
+
+    def learn(self, columns):
+        """Learns the subwords, and the class names where none were given."""
+        names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
+        if len(names) < 2:
+            raise ValueError(
+                f"All {len(columns['label'])} training examples have the label {names[0]!r}; a "
+                "classifier needs at least two classes. Look at the label column."
+            )
+        indices = _class_indices(columns["label"], names)
+        self.tokenizer.adapt(columns["text"])
+        return {
+            "class_names": names,
+            "class_counts": np.bincount(indices, minlength=len(names)).tolist(),
+            "num_pieces": self.tokenizer.num_pieces,
+        }
+
+    def assemble(self, class_names, class_counts, num_pieces):
+        """Makes the layers and builds them."""
+        self.class_names = tuple(class_names)
+        self.class_counts = tuple(class_counts)
+        settings = {"dtype": self.dtype_policy}
+        self.embedding = TokenEmbedding(
+            num_pieces, self.embedding_dim, self.row_dropout, name="embedding", **settings
+        )
+        self.embedding_dropout = keras.layers.SpatialDropout1D(
+            self.dropout, name="embedding_dropout", **settings
+        )
+        self.recurrent = self.encoder or RecurrentStack(
+            self.cell,
+            self.units,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            truncate=self.truncate,
+            name="recurrent",
+            **settings,
+        )
+        self.pool = SequencePooling(self.pooling, name="pool", **settings)
+        self.pooled_dropout = keras.layers.Dropout(self.dropout, name="pooled_dropout", **settings)
+        if self.ordered:
+            self.head = OrdinalHead(len(class_names), name="head", **settings)
+        else:
+            self.head = keras.layers.Dense(len(class_names), name="head", **settings)
+        self(tf.zeros([1, 8], tf.int32))
+
+    def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
+        """Encodes the texts once and batches them by length."""
+        token_ids = self.tokenizer.tokenize(tf.constant(utf8(columns["text"])))
+        classes = _class_indices(columns["label"], self.class_names)
+        weights = self._class_weights()
+        if weights is not None:
+            sample_weight = weights[classes] * (1 if sample_weight is None else sample_weight)
+        return LengthBatches(
+            token_ids.flat_values,
+            token_ids.row_splits,
+            classes,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+        )
+
+    def _class_weights(self):
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "balanced":
+            counts = np.maximum(self.class_counts, 1)
+            return (sum(self.class_counts) / (len(counts) * counts)).astype("float32")
+        strangers = sorted(set(self.class_weight) - set(self.class_names))
+        if strangers:
+            raise ValueError(
+                f"class_weight names {strangers[0]!r}, but the classes are "
+                f"{', '.join(self.class_names)}; use those names."
+            )
+        return np.float32([self.class_weight.get(name, 1.0) for name in self.class_names])
+
+    def default_compilation(self):
+        """Cross-entropy over the classes, and accuracy."""
+        return {
+            **super().default_compilation(),
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "metrics": ["accuracy"],
+        }
+
+    def hidden(self, token_ids, training=None):
+        """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""
+        mask = token_ids != PADDING
+        vectors = self.embedding_dropout(self.embedding(token_ids, training=training), training=training)
+        return self.recurrent(vectors, mask=mask, training=training), mask
+
+    def call(self, token_ids, training=None):
+        """The network: int32 (B, T), padded with 0 → float32 logits (B, C)."""
+        states, mask = self.hidden(token_ids, training)
+        pooled = self.pooled_dropout(self.pool(states, mask=mask), training=training)
+        return tf.cast(self.head(pooled), tf.float32)
+
+    def answer(self, text):
+        """Classifies raw texts.
+
+        Args:
+            text: string (B,), UTF-8.
+
+        Returns:
+            label: string (B,), the likeliest class.
+            score: float32 (B,) in [-1, 1], the expected class on a scale from the first class
+                (-1) to the last (+1); with two classes P(positive) - P(negative).
+            probabilities: float32 (B, C), in the order of `class_names`.
+        """
+        probabilities = tf.nn.softmax(self(self.tokenizer.encode(text), training=False))
+        scale = tf.linspace(-1.0, 1.0, len(self.class_names))
+        return {
+            "label": tf.gather(tf.constant(self.class_names), tf.argmax(probabilities, -1)),
+            "score": tf.linalg.matvec(probabilities, scale),
+            "probabilities": probabilities,
+        }
+
+    def endpoints(self):
+        """Adds `classify`, and `attention` where the pooling attends and lengths are bounded."""
+        endpoints = super().endpoints()
+        examples = [
+            {"inputs": [_example(text) for text in request["text"]]}
+            for request in self.example_requests()
+        ]
+        serialized = tf.TensorSpec([None], tf.string, name="inputs")
+        endpoints["classify"] = Endpoint(self._classify, {"inputs": serialized}, examples)
+        if "attention" in self.pooling.split("+") and self.max_tokens:
+            endpoints["attention"] = Endpoint(
+                self.attention, self.request, self.example_requests()
+            )
+        return endpoints
+
+    def _classify(self, inputs):
+        """TensorFlow Serving's classify: serialized `tf.train.Example`s with a feature "text"."""
+        feature = tf.io.FixedLenFeature([], tf.string, default_value="")
+        scores = self.answer(tf.io.parse_example(inputs, {"text": feature})["text"])["probabilities"]
+        classes = tf.tile(tf.constant([self.class_names]), [tf.shape(scores)[0], 1])
+        return {"classes": classes, "scores": scores}
+
+    def attention(self, text):
+        """Tells how much each subword weighs in the pooled vector.
+
+        Args:
+            text: string (B,), UTF-8.
+
+        Returns:
+            tokens: string (B, max_tokens), "" beyond a text's length.
+            weights: float32 (B, max_tokens), at least 0, with a sum of 1 for each text.
+            length: int32 (B,), subwords of each text, the begin and end tokens among them.
+        """
+        token_ids = self.tokenizer.encode(text)
+        states, mask = self.hidden(token_ids, training=False)
+        weights = self.pool.attention_weights(states, mask=mask)
+        beyond = [[0, 0], [0, self.max_tokens - tf.shape(token_ids)[1]]]
+        return {
+            "tokens": tf.ensure_shape(
+                tf.pad(self.tokenizer.pieces(token_ids), beyond, constant_values=""),
+                [None, self.max_tokens],
+            ),
+            "weights": tf.ensure_shape(tf.pad(weights, beyond), [None, self.max_tokens]),
+            "length": tf.reduce_sum(tf.cast(mask, tf.int32), -1),
+        }
+
+    def example_requests(self):
+        """A short text and a long one."""
+        return [{"text": ["Good."]}, {"text": ["I did not expect to like it, but I did. " * 20]}]
+
+    def export_trackables(self):
+        """The tokenizer."""
+        return [self.tokenizer.graph_tokenizer]
+
+    def report(self, x, y=None, *, train=None, source="", seed=0):
+        """Judges the model beside the majority class and TF-IDF logistic regression.
+
+        Args:
+            x: raw test examples, in any form that `adapt` takes.
+            y: labels, where `x` does not hold them.
+            train: raw training examples for the baselines; None takes those of the last `fit`.
+                Without either, only the majority class stands beside the model.
+            source: str, the name of the test data, for the report.
+            seed: int, of the bootstrap.
+
+        Returns:
+            `rnn_apps.evaluation.report.Report`.
+        """
+        self._require_adapted("report")
+        test = data.as_columns(x, y, features=self.features)
+        truth = _class_indices(test["label"], self.class_names)
+        train = getattr(self, "training_examples", None) if train is None else self._columns_of(train)
+        baselines = {"majority class": labels.majority_class(self.class_counts, len(truth))}
+        if train is not None:
+            baselines["TF-IDF logistic regression"] = labels.tfidf_logistic_regression(
+                train["text"],
+                _class_indices(train["label"], self.class_names),
+                test["text"],
+                len(self.class_names),
+            )
+        return labels.judge(
+            truth,
+            self.predict(test["text"])["probabilities"],
+            self.class_names,
+            baselines=baselines,
+            data=source,
+            application=type(self).__name__,
+            seed=seed,
+        )
+
+
+def _key(label):
+    """Sorts labels: integers by value, before names."""
+    return (0, int(label), "") if label.lstrip("-").isdecimal() else (1, 0, label)
+
+
+def _class_indices(values, names):
+    """Turns labels into int32 class indices, by name, or by number where the names are not."""
+    positions = {name: index for index, name in enumerate(names)}
+    if not any(name.lstrip("-").isdecimal() for name in names):
+        positions |= {str(index): index for index in range(len(names))}
+    indices = np.empty(len(values), np.int32)
+    for row, value in enumerate(values):
+        label = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if label not in positions:
+            raise ValueError(
+                f"Example {row + 1} has the label {label!r}, but the classes are "
+                f"{', '.join(names)}. Correct the label, or adapt a new model on examples that "
+                "have it."
+            )
+        indices[row] = positions[label]
+    return indices
+
+
+def _example(text):
+    """A serialized `tf.train.Example` with one feature, "text"."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+    return tf.train.Example(
+        features=tf.train.Features(feature={"text": feature})
+    ).SerializeToString()
