@@ -7,6 +7,7 @@ import json
 import pathlib
 import zipfile
 from abc import abstractmethod
+from typing import Literal
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from rnn_apps import data, export, training
 from rnn_apps.blocks import kernels
+from rnn_apps.preprocessing import text
 
 
 class Application(keras.Model):
@@ -55,6 +57,15 @@ class Application(keras.Model):
         """Raw request tensors by name → named output tensors, in graph operations."""
 
     @abstractmethod
+    def records(self, x, answers):
+        """Returns one flat dict of plain values per request, for files and the command line.
+
+        Args:
+            x: the requests, as given to `predict`.
+            answers: what `predict` returned for them.
+        """
+
+    @abstractmethod
     def report(self, x, y=None):
         """Judges the model on examples beside honest baselines."""
 
@@ -68,9 +79,9 @@ class Application(keras.Model):
     def example_requests(self):
         """Returns a short and a long raw request, each {input name: list}, to warm a server up."""
 
-    def default_compilation(self):
+    def default_compilation(self, learning_rate):
         """Returns the arguments of `compile` that stand where the user gives none."""
-        return {"optimizer": keras.optimizers.Adam(1e-3, global_clipnorm=1.0)}
+        return {"optimizer": keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)}
 
     # What all applications share.
 
@@ -107,14 +118,30 @@ class Application(keras.Model):
                 "from training examples yet. Call model.adapt(train) first."
             )
 
-    def compile(self, optimizer=None, loss=None, metrics=None, jit_compile=False, **kwargs):
+    def compile(
+        self,
+        optimizer=None,
+        loss=None,
+        metrics=None,
+        *,
+        learning_rate: float = 1e-3,
+        jit_compile: bool = False,
+        **kwargs,
+    ):
         """Keras's `compile`, with a default for every argument.
 
-        The default optimizer clips the norm of the whole gradient to 1. XLA compilation of whole
-        steps is off unless asked for: recurrent kernels choose their own compilation.
+        Args:
+            optimizer: Keras optimizer; None for Adam that clips the norm of the whole gradient
+                to 1.
+            loss: Keras loss; None for the application's own.
+            metrics: list of Keras metrics; None for the application's own.
+            learning_rate: highest learning rate of the default optimizer.
+            jit_compile: whether XLA compiles whole steps. Recurrent kernels choose their own
+                compilation either way.
+            **kwargs: Keras's other arguments of `compile`.
         """
         given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        arguments = self.default_compilation()
+        arguments = self.default_compilation(learning_rate)
         arguments |= {name: value for name, value in given.items() if value is not None}
         super().compile(jit_compile=jit_compile, **arguments, **kwargs)
         if self.built:
@@ -130,17 +157,17 @@ class Application(keras.Model):
         y=None,
         *,
         validation_data=None,
-        validation_split=0.0,
-        epochs=5,
-        batch_size=64,
+        validation_split: float = 0.0,
+        epochs: int = 5,
+        batch_size: int = 64,
         sample_weight=None,
-        shuffle=True,
-        patience=2,
-        schedule="cosine",
-        seed=0,
+        shuffle: bool = True,
+        patience: int | None = 2,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        seed: int = 0,
         run=None,
         callbacks=None,
-        verbose="auto",
+        verbose: Literal["auto", 0, 1, 2] = "auto",
         **kwargs,
     ):
         """Trains on raw examples.
@@ -177,23 +204,13 @@ class Application(keras.Model):
         self._require_adapted("fit")
         if not self.compiled:
             raise ValueError("fit came before compile: call model.compile() first.")
-        columns = data.as_columns(x, y, features=self.features)
-        validation = None
-        if validation_data is not None:
-            validation = self._columns_of(validation_data)
-        elif validation_split:
-            held_out = max(1, int(len(columns[self.features[0]]) * validation_split))
-            validation = {name: values[-held_out:] for name, values in columns.items()}
-            columns = {name: values[:-held_out] for name, values in columns.items()}
-            sample_weight = None if sample_weight is None else sample_weight[:-held_out]
-        self.training_examples = columns
-        feed = self.feed(
-            columns,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            sample_weight=sample_weight,
+        columns, sample_weight, validation = self._split(
+            data.as_columns(x, y, features=self.features),
+            sample_weight,
+            validation_data,
+            validation_split,
         )
+        self.training_examples = columns
         settings = {
             "application": type(self).__name__,
             "model": self.get_config(),
@@ -206,33 +223,43 @@ class Application(keras.Model):
             "training examples": data.fingerprint(columns),
             "validation examples": validation and data.fingerprint(validation),
         }
-        folder = training.RunFolder(run, settings) if run is not None else None
+        feed = self.feed(
+            columns, batch_size=batch_size, shuffle=shuffle, seed=seed, sample_weight=sample_weight
+        )
         stateful = [
             *([training.EarlyStopping(self.monitor, patience)] if validation and patience else []),
             *self._schedules(schedule),
         ]
-        progress = training.Progress() if verbose == "auto" else None
+        folder = [] if run is None else [training.RunFolder(run, settings, stateful)]
         watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
-        watch += [*([progress] if progress else []), *(callbacks or []), *([folder] if folder else [])]
-        if folder:
-            folder.stateful = stateful
-        try:
+        with training.progress(verbose) as shown:
             history = super().fit(
                 feed,
                 validation_data=validation and self._evaluation_feed(validation, batch_size),
                 epochs=epochs,
-                initial_epoch=folder.initial_epoch if folder else 0,
+                initial_epoch=folder[0].initial_epoch if folder else 0,
                 shuffle=False,
-                callbacks=watch,
-                verbose=0 if verbose == "auto" else verbose,
+                callbacks=[*watch, *shown, *(callbacks or []), *folder],
+                verbose=0 if shown else verbose,
                 **kwargs,
             )
-        finally:
-            if progress:
-                progress.close()
-        if folder:
-            folder.finish(self)
+        for run_folder in folder:
+            run_folder.finish(self)
         return history
+
+    def _split(self, columns, sample_weight, validation_data, validation_split):
+        """Returns training columns and weights, and validation columns or None."""
+        if validation_data is not None:
+            return columns, sample_weight, self._columns_of(validation_data)
+        if not validation_split:
+            return columns, sample_weight, None
+        kept = len(columns[self.features[0]])
+        kept -= max(1, int(kept * validation_split))
+        return (
+            {name: values[:kept] for name, values in columns.items()},
+            None if sample_weight is None else sample_weight[:kept],
+            {name: values[kept:] for name, values in columns.items()},
+        )
 
     def _schedules(self, schedule):
         if schedule not in ("cosine", "constant"):
@@ -254,7 +281,7 @@ class Application(keras.Model):
         self._require_adapted("evaluate")
         if not isinstance(x, keras.utils.PyDataset):  # fit hands its own feed over
             x = self._evaluation_feed(data.as_columns(x, y, features=self.features), batch_size)
-        return super().evaluate(x, batch_size=batch_size, **kwargs)
+        return super().evaluate(x, **kwargs)
 
     def predict(self, x, batch_size=64):
         """Answers raw requests.
@@ -364,8 +391,6 @@ class Application(keras.Model):
 
 def _tensor(values, spec):
     """Turns a column into the tensor that an input takes."""
-    from rnn_apps.preprocessing import text
-
     return tf.constant(text.utf8(values) if spec.dtype == tf.string else values, spec.dtype)
 
 

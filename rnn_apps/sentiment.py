@@ -1,5 +1,8 @@
 """Sentiment classification: sequence → vector. A text in; a label, probabilities, a score out."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -66,25 +69,25 @@ class SentimentClassifier(Application):
     def __init__(
         self,
         *,
-        cell="lstm",
-        units=128,
-        num_layers=1,
-        bidirectional=True,
+        cell: Literal["lstm", "gru", "simple_rnn"] = "lstm",
+        units: int = 128,
+        num_layers: int = 1,
+        bidirectional: bool = True,
         encoder=None,
-        embedding_dim=128,
-        vocabulary_size=8000,
-        lowercase=True,
-        max_tokens=512,
-        pooling="attention+max",
-        dropout=0.3,
-        row_dropout=0.1,
-        recurrent_dropout=0.0,
-        truncate=None,
-        classes=None,
-        ordered=False,
-        class_weight=None,
-        name=None,
-        dtype=None,
+        embedding_dim: int = 128,
+        vocabulary_size: int = 8000,
+        lowercase: bool = True,
+        max_tokens: int | None = 512,
+        pooling: str = "attention+max",
+        dropout: float = 0.3,
+        row_dropout: float = 0.1,
+        recurrent_dropout: float = 0.0,
+        truncate: int | None = None,
+        classes: Sequence[str] | None = None,
+        ordered: bool = False,
+        class_weight: Literal["balanced"] | dict[str, float] | None = None,
+        name: str | None = None,
+        dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
         self.cell = cell
@@ -185,10 +188,10 @@ class SentimentClassifier(Application):
             )
         return np.float32([self.class_weight.get(name, 1.0) for name in self.class_names])
 
-    def default_compilation(self):
+    def default_compilation(self, learning_rate):
         """Cross-entropy over the classes, and accuracy."""
         return {
-            **super().default_compilation(),
+            **super().default_compilation(learning_rate),
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         }
@@ -260,7 +263,7 @@ class SentimentClassifier(Application):
         """
         token_ids = self.tokenizer.encode(text)
         states, mask = self.hidden(token_ids, training=False)
-        weights = self.pool.attention_weights(states, mask=mask)
+        _, weights = self.pool.attention(states, mask=mask, return_weights=True)
         beyond = [[0, 0], [0, self.max_tokens - tf.shape(token_ids)[1]]]
         return {
             "tokens": tf.ensure_shape(
@@ -278,6 +281,20 @@ class SentimentClassifier(Application):
     def export_trackables(self):
         """The tokenizer."""
         return [self.tokenizer.graph_tokenizer]
+
+    def records(self, x, answers):
+        """Label, score, one probability per class, and the text."""
+        texts = data.as_columns(x, features=("text",))["text"]
+        rows = zip(texts, answers["label"], answers["score"], answers["probabilities"], strict=True)
+        return [
+            {
+                "label": label.decode(),
+                "score": float(score),
+                **{f"P({n})": float(p) for n, p in zip(self.class_names, row, strict=True)},
+                "text": text.decode("utf-8", "replace") if isinstance(text, bytes) else text,
+            }
+            for text, label, score, row in rows
+        ]
 
     def report(self, x, y=None, *, train=None, source="", seed=0):
         """Judges the model beside the majority class and TF-IDF logistic regression.

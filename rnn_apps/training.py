@@ -24,6 +24,8 @@ import time
 
 import keras
 import numpy as np
+import rich.console
+import rich.progress
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
@@ -131,17 +133,19 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 class Progress(keras.callbacks.Callback):
     """Progress on standard error: a bar in a terminal, a plain line per epoch in a log."""
 
+    def __init__(self):
+        super().__init__()
+        self.bar = None
+
     def on_train_begin(self, logs=None):
         """Opens the bar if somebody is there to see it."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = None
-        if sys.stderr.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task("", total=self.params["steps"])
-            self.bar.start()
+        if not sys.stderr.isatty():
+            return
+        columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.TimeRemainingColumn())
+        console = rich.console.Console(stderr=True)
+        self.bar = rich.progress.Progress(*columns, console=console, transient=True)
+        self.task = self.bar.add_task("", total=self.params["steps"])
+        self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts an epoch's clock."""
@@ -163,8 +167,23 @@ class Progress(keras.callbacks.Callback):
 
     def close(self):
         """Takes the bar away, however training ended."""
-        if getattr(self, "bar", None):
+        if self.bar:
             self.bar.stop()
+
+
+@contextlib.contextmanager
+def progress(verbose):
+    """Context that gives the callbacks of `verbose="auto"`, and takes a bar away at its end.
+
+    Args:
+        verbose: "auto", or a number of Keras's, for which there is none of ours.
+    """
+    shown = [Progress()] if verbose == "auto" else []
+    try:
+        yield shown
+    finally:
+        for callback in shown:
+            callback.close()
 
 
 class RunFolder(keras.callbacks.Callback):
@@ -175,18 +194,19 @@ class RunFolder(keras.callbacks.Callback):
     Args:
         folder: path, made if it is not there.
         settings: dict for ``run.json``; a training is resumed only with the same settings.
+        stateful: callbacks whose `state` is kept and put back by `restore`.
 
     Raises:
         ValueError: if the folder holds a finished run, a run with other settings, or files that
             are no run's.
     """
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings, stateful=()):
         super().__init__()
         self.folder = pathlib.Path(folder)
         self.settings = json.loads(json.dumps(settings, default=str))
         self.history = []
-        self.stateful = ()
+        self.stateful = stateful
         self._saved = None
         self._open()
 
