@@ -1,0 +1,611 @@
+"""From traced endpoints to a published SavedModel version, and what is wrong with any SavedModel.
+
+`publish` writes beside the versions, checks by reading back, and shows the result with one rename:
+a model server that watches the folder sees a whole version or none. `check` reads the files without
+running the model, so it also explains what does not load.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+_WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
+_MAX_WARM_UP = 1000  # a model server refuses to load a version with more records
+_MAX_GRAPH_BYTES = 100 << 20
+_MAX_INLINED = 10_000
+_UNFINISHED = ".export-"  # not a number, so no model server takes it for a version
+_LEVELS = ("error", "warning", "note")
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """One thing an application answers, before it is traced.
+
+    Args:
+        function: graph function from one tensor per input to a dict of named tensors, batch first.
+        inputs: name, dtype and shape of each input, e.g. `tf.TensorSpec([None], tf.string)`.
+        examples: raw requests as columns, replayed before publishing and at a server's start.
+
+    Example:
+        >>> spec = {"text": tf.TensorSpec([None], tf.string, name="text")}
+        >>> endpoint = Endpoint(lambda text: {"bytes": tf.strings.length(text)}, spec,
+        ...                     examples=[{"text": ["short", "a longer one"]}])
+    """
+
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: dict[str, tf.TensorSpec]
+    examples: list[dict[str, list]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing `check` noticed: `what` it is, and what to do about it (`advice`).
+
+    `level` is "error" (a model server fails), "warning" (it works, but not as wished) or "note".
+    """
+
+    level: str
+    what: str
+    advice: str
+
+    def __str__(self):
+        return f"{self.level}: {self.what}. {self.advice}."
+
+
+# --- publishing ----------------------------------------------------------------------------------
+
+
+def publish(
+    signatures: Mapping[str, Callable],
+    folder: str | os.PathLike,
+    *,
+    trackables: Sequence = (),
+    warm_up: Mapping[str, Sequence[Mapping[str, np.ndarray]]] | None = None,
+) -> Path:
+    """Write the next version of a SavedModel into `folder`, whole or not at all.
+
+    Only the variables that the signatures use are stored, each once. The version is read back and
+    every warm-up request is answered by both, before one rename makes it visible.
+
+    Args:
+        signatures: name → `tf.types.experimental.ConcreteFunction` that returns a dict of tensors.
+        folder: the model's base folder; versions are its children `1`, `2`, …
+        trackables: what else the functions need: tokenizers, lookup tables.
+        warm_up: name of a signature → requests, each `{input: array with batch dimension}`.
+
+    Returns:
+        The folder of the new version, one above the largest number present.
+
+    Raises:
+        ValueError: a request does not fit its signature, `check` finds an error, or the reloaded
+            version answers differently; nothing is published.
+        OSError: the folder cannot be written or has no room; nothing is left behind.
+
+    Example:
+        >>> spec = [tf.TensorSpec([None], tf.string, name="text")]
+        >>> count = tf.function(lambda text: {"bytes": tf.strings.length(text)}, spec)
+        >>> path = publish({"serving_default": count.get_concrete_function()}, "saved_models/count",
+        ...                warm_up={"serving_default": [{"text": np.array(["a", "bc"])}]})
+        >>> path.name
+        '1'
+    """
+    folder = Path(folder)
+    requests = _as_tensors(signatures, warm_up or {})
+    temporary = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with _reserve(folder) as temporary:
+            _write(temporary, signatures, trackables, requests, folder.name)
+            _verify(temporary, signatures, requests)
+            return _show(temporary, folder)
+    except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or re.search(
+            "no space left|disk quota", str(error), re.IGNORECASE
+        ):
+            raise _no_room(folder, signatures) from error
+        raise
+
+
+def _as_tensors(signatures, warm_up):
+    """Check each request against its signature; return name → list of {input: tensor}."""
+    requests = {name: [] for name in signatures}
+    for name, examples in warm_up.items():
+        if name not in signatures:
+            raise ValueError(f"Warm-up requests for {name!r}, but the signatures are "
+                             f"{sorted(signatures)}; name one of these.")
+        specs = _specs(signatures[name])
+        for example in examples:
+            if set(example) != set(specs):
+                raise ValueError(f"A warm-up request of {name!r} has the inputs {sorted(example)}; "
+                                 f"the signature takes {sorted(specs)}.")
+            tensors = {key: tf.constant(example[key], specs[key].dtype) for key in sorted(specs)}
+            requests[name].append(tensors)
+    return requests
+
+
+def _specs(function):
+    """Input name → TensorSpec of a concrete function."""
+    return {spec.name: spec for spec in tf.nest.flatten(function.structured_input_signature)}
+
+
+@contextlib.contextmanager
+def _reserve(folder):
+    """Make a hidden folder beside the versions, locked for as long as this process works on it."""
+    while True:
+        path = folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
+        path.mkdir()
+        with contextlib.suppress(FileNotFoundError):  # swept between mkdir and lock: try again
+            lock = os.open(path, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # a file system without locks is never swept
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists():
+                break
+            os.close(lock)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)  # already renamed if all went well
+        os.close(lock)
+
+
+def _sweep(folder):
+    """Remove what killed exports left: the unfinished folders that no living process has locked."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            lock = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _write(path, signatures, trackables, requests, model_name):
+    module = tf.Module()
+    in_use = {id(v): v for function in signatures.values() for v in function.variables}
+    module.variables_in_use = list(in_use.values())
+    module.trackables = list(trackables)
+    try:
+        tf.saved_model.save(module, str(path), signatures=dict(signatures))
+    except AssertionError as error:
+        raise ValueError(f"A signature uses a resource that was not handed over; add its owner to "
+                         f"`trackables`: {error}") from error
+    (path / _WARM_UP).parent.mkdir()
+    with tf.io.TFRecordWriter(str(path / _WARM_UP)) as writer:
+        for name, examples in requests.items():
+            for example in examples:
+                writer.write(_prediction_log(model_name, name, example))
+
+
+def _verify(path, signatures, requests):
+    """Raise ValueError unless what lies in `path` loads and answers as the traced functions do."""
+    errors = [str(finding) for finding in _check_version(path) if finding.level == "error"]
+    if errors:
+        raise ValueError("Not published, because a model server would fail: " + " ".join(errors))
+    loaded = tf.saved_model.load(str(path))
+    for name, examples in requests.items():
+        for example in examples:
+            expected, answer = signatures[name](**example), loaded.signatures[name](**example)
+            for key, tensor in expected.items():
+                if not _same(tensor.numpy(), answer[key].numpy()):
+                    raise ValueError(f"Not published: reloaded, the signature {name!r} answers "
+                                     f"another {key!r} than before; make the endpoint a pure "
+                                     f"function of its inputs.")
+
+
+def _same(left, right):
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    if left.dtype.kind == "f":
+        return np.allclose(left, right, rtol=1e-5, atol=1e-5, equal_nan=True)
+    return np.array_equal(left, right)
+
+
+def _show(temporary, folder):
+    """Bring every byte to the disk, then rename to the next free number."""
+    for parent, _, files in os.walk(temporary, topdown=False):
+        for name in [*files, "."]:
+            _sync(os.path.join(parent, name))
+    while True:
+        path = folder / str(max([0, *_versions(folder)]) + 1)
+        try:
+            os.rename(temporary, path)
+        except OSError as error:  # another export took the number: take the next
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        else:
+            _sync(folder)
+            return path
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _no_room(folder, signatures):
+    variables = {id(v): v for function in signatures.values() for v in function.variables}
+    needed = sum(v.dtype.size * v.shape.num_elements() for v in variables.values())
+    needed += sum(f.graph.as_graph_def().ByteSize() for f in signatures.values())
+    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    return OSError(errno.ENOSPC, f"No room to export: the model takes about {needed / 1e6:.1f} MB "
+                   f"and {free / 1e6:.1f} MB are free there; make room or choose another folder. "
+                   "Nothing was left behind", str(folder))
+
+
+# --- warm-up records: tensorflow.serving.PredictionLog without its package ------------------------
+
+
+@functools.cache
+def _warm_up_message():
+    """Declare the few fields we read or write, with the numbers of prediction_log.proto.
+
+    A nested message that we do not look into is declared as bytes: the same on the wire.
+    """
+    fields = {
+        "Log": "classify_log=2 regress_log=3 multi_inference_log=4 session_run_log=5 "
+               "predict_log=6:Predict predict_streamed_log=7",
+        "Predict": "request=1:Request",
+        "Request": "model_spec=1:Model inputs=2:Input*",
+        "Model": "name=1 signature_name=3",
+        "Input": "key=1 value=2",
+    }
+    file = descriptor_pb2.FileDescriptorProto(name="warm_up.proto", package="rnn_apps")
+    for message, declaration in fields.items():
+        target = file.message_type.add(name=message)
+        for name, number, kind, many in re.findall(r"(\w+)=(\d+):?(\w*)(\*?)", declaration):
+            field = target.field.add(name=name, number=int(number), label=3 if many else 1)
+            field.type = field.TYPE_MESSAGE if kind else field.TYPE_BYTES
+            if kind:
+                field.type_name = f".rnn_apps.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("rnn_apps.Log"))
+
+
+def _prediction_log(model_name, signature_name, request):
+    log = _warm_up_message()()
+    target = log.predict_log.request
+    target.model_spec.name = model_name.encode()
+    target.model_spec.signature_name = signature_name.encode()
+    for name, tensor in request.items():
+        proto = tf.make_tensor_proto(tensor.numpy(), tensor.dtype, tensor.shape)
+        target.inputs.add(key=name.encode(), value=proto.SerializeToString(deterministic=True))
+    return log.SerializeToString(deterministic=True)
+
+
+# --- checking ------------------------------------------------------------------------------------
+
+_SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize")}
+_OP_RULES = (
+    (r"_?Xla\w+", "error", "calls XLA, which a model server has switched off by default",
+     "Trace the function without jit_compile"),
+    (r"Cudnn\w+", "error", "runs on an NVIDIA GPU only",
+     "Export with use_cudnn=False, or on a machine without GPU"),
+    (r"(Eager)?PyFunc(Stateless)?", "error", "calls back into a Python process, which is not there",
+     "Replace tf.py_function and tf.numpy_function by TensorFlow operations"),
+    (r"Debug\w+|Print(V2)?", "warning", "writes debug output at every request",
+     "Remove tf.print and tf.debugging from the endpoint"),
+)
+_UNKNOWN_OP = (
+    "error", "is neither core TensorFlow nor SentencePiece of tensorflow-text",
+    "A stock model server may refuse to load it; say it in core operations")
+_JSON_TYPES = {"float32", "float64", "bool", "string"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)} - {"uint16"}
+_GENERIC_NAME = r"(output|input|args|keras_tensor|inputs)_?\d+|keras_tensor"
+_OPTIMIZER = (
+    r"(^|/)_?optimizer/|\.OPTIMIZER_SLOT|/(Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?$")
+
+
+def check(saved_model: str | os.PathLike) -> list[Finding]:
+    """Explain what a model server, or whoever moves the folder, would stumble over.
+
+    Args:
+        saved_model: a version's folder (with `saved_model.pb`) or a base folder with versions.
+
+    Returns:
+        The findings, errors first; an empty list is a clean model.
+
+    Example:
+        >>> [str(finding) for finding in check("/no/such/folder")]
+        ['error: /no/such/folder does not exist. Give the folder of a SavedModel.']
+    """
+    path = Path(saved_model)
+    if _graph_file(path):
+        findings = list(_check_version(path))
+        if _number(path.resolve().name) is None:
+            findings.append(Finding(
+                "warning", f"The folder's name {path.resolve().name!r} is not a version number",
+                "A model server only sees versions named 1, 2, …; rename it inside its base "
+                "folder"))
+    else:
+        findings = list(_check_base(path))
+    return sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
+
+
+def _number(name):
+    """The version that a model server reads in a name, or None."""
+    return int(name) if re.fullmatch(r"[+-]?\d{1,19}", name, re.ASCII) else None
+
+
+def _versions(folder):
+    return [n for n in (_number(name) for name in os.listdir(folder)) if n is not None]
+
+
+def _graph_file(path):
+    files = [path / "saved_model.pb", path / "saved_model.pbtxt"]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _check_base(path):
+    """Explain a folder that is no version: the versions in it, or what lies there instead."""
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        more = " written by model.export()" if path.suffix in (".keras", ".h5") else ""
+        yield Finding("error", f"{path} {what}", f"Give the folder of a SavedModel{more}")
+        return
+    versions, names = _versions(path), sorted(os.listdir(path))
+    for name in names:
+        child = path / name
+        if _number(name) is not None:
+            for finding in _check_version(child):
+                yield dataclasses.replace(finding, what=f"Version {name}: {finding.what}")
+        elif name.startswith(_UNFINISHED):
+            yield Finding("note", f"{name} is what a running or killed export has written so far",
+                          "The next export removes it if nobody works on it")
+        elif _graph_file(child):
+            yield Finding("warning", f"{name!r} holds a SavedModel, but is not a version number",
+                          "Model servers skip it; rename it to the next number if it is meant")
+    for number, count in Counter(versions).items():
+        if count > 1:
+            yield Finding("error", f"{count} folders are version {number}",
+                          "A model server takes any of them; rename all but one")
+    if not versions:
+        holds = ", ".join(names[:8]) or "nothing"
+        yield Finding("error", f"{path} is neither a SavedModel nor a folder of numbered versions; "
+                      f"it holds {holds}", "A version is a folder named 1, 2, … that holds "
+                      "saved_model.pb and variables/")
+
+
+def _check_version(path):
+    """Yield every finding about the one SavedModel in the folder `path`."""
+    file = _graph_file(path)
+    if file is None:
+        holds = ", ".join(sorted(os.listdir(path))[:8]) if path.is_dir() else "no folder"
+        yield Finding("error", f"There is no saved_model.pb; found {holds or 'nothing'}",
+                      "Remove the folder, or export or copy it again")
+        return
+    model = saved_model_pb2.SavedModel()
+    try:
+        if file.suffix == ".pb":
+            model.ParseFromString(file.read_bytes())
+        else:
+            text_format.Parse(file.read_text("utf-8"), model)
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError, OSError) as error:
+        yield Finding("error", f"{file.name} cannot be read ({error})",
+                      "It is cut short or not a SavedModel; export or copy it again")
+        return
+    graphs = [graph for graph in model.meta_graphs if "serve" in graph.meta_info_def.tags]
+    if not graphs:
+        tags = [sorted(graph.meta_info_def.tags) for graph in model.meta_graphs]
+        yield Finding("error", f"No graph has the tag 'serve', which servers load; tags: {tags}",
+                      "It is cut short or meant for something else; export it again")
+        return
+    yield from _check_operations(graphs[0])
+    yield from _check_signatures(graphs[0].signature_def)
+    yield from _check_variables(path, graphs[0])
+    yield from _check_files(path, graphs[0])
+    yield from _check_size(file, graphs[0])
+    yield from _check_warm_up(path, graphs[0].signature_def)
+
+
+def _nodes(graph):
+    yield from graph.graph_def.node
+    for function in graph.graph_def.library.function:
+        yield from function.node_def
+
+
+def _check_operations(graph):
+    functions = {f.signature.name: f for f in graph.graph_def.library.function}
+    compiled = [name for name, f in functions.items() if _is_compiled(f)]
+    compiled += [node.name for node in _nodes(graph) if _is_compiled(node)]
+    if compiled:
+        yield Finding("error", f"XLA must compile {_some(compiled)} (_XlaMustCompile), which a "
+                      "model server refuses by default", "Trace the function without jit_compile")
+    found = {}
+    for op in sorted({node.op for node in _nodes(graph)} - set(functions) - _SENTENCEPIECE):
+        rules = (rule[1:] for rule in _OP_RULES if re.fullmatch(rule[0], op))
+        known = hasattr(tf.raw_ops, op) or op.startswith("_")
+        rule = next(rules, None if known else _UNKNOWN_OP)
+        if rule:
+            found.setdefault(rule, []).append(op)
+    for (level, what, advice), ops in found.items():
+        yield Finding(level, f"{_some(ops)} {what}", advice)
+
+
+def _is_compiled(proto):
+    return "_XlaMustCompile" in proto.attr and proto.attr["_XlaMustCompile"].b
+
+
+def _some(names):
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _check_signatures(signatures):
+    names = sorted(name for name in signatures if not name.startswith("__saved_model"))
+    if not names:
+        yield Finding("error", "There is no signature, so nothing can be asked",
+                      "Save with signatures={'serving_default': …}")
+    elif "serving_default" not in names:
+        yield Finding("warning", f"No signature is called serving_default, only {_some(names)}",
+                      "Requests that name no signature fail; give the main one this name")
+    for name in names:
+        for side in ("input", "output"):
+            for key, info in sorted(getattr(signatures[name], f"{side}s").items()):
+                where = f"The {side} {key!r} of {name!r}"
+                yield from _check_shape(where, side, info)
+                yield from _check_name_and_type(where, key, info)
+
+
+def _check_shape(where, side, info):
+    if info.WhichOneof("encoding") in ("coo_sparse", "composite_tensor"):
+        yield Finding("error", f"{where} is a sparse or ragged tensor",
+                      "JSON and batching carry dense tensors only; take and give those")
+        return
+    dims = [dim.size for dim in info.tensor_shape.dim]
+    if info.tensor_shape.unknown_rank:
+        yield Finding("warning", f"{where} has no known rank", "Give it a shape: batch first")
+    elif not dims or dims[0] != -1:
+        yield Finding("error", f"{where} has no batch dimension: its shape is {dims}",
+                      "Make dimension 0 the batch, of any size, or a server cannot batch requests")
+    elif -1 in dims[1:] and side == "output":
+        yield Finding("warning", f"{where} has the shape {dims}: its size depends on what else is "
+                      "in the batch", "Give a fixed size with a count or length beside it")
+    elif -1 in dims[1:]:
+        yield Finding("note", f"{where} has the shape {dims}: requests of different sizes cannot "
+                      "share a batch", "Set pad_variable_length_inputs, or take raw strings")
+
+
+def _check_name_and_type(where, key, info):
+    dtype = tf.dtypes.as_dtype(info.dtype).name if info.dtype else "unknown"
+    if dtype not in _JSON_TYPES:
+        yield Finding("error", f"{where} is {dtype}, which REST cannot carry", "Cast it to float32")
+    if key.endswith("_bytes") and dtype != "string":
+        yield Finding("warning", f"{where} is {dtype}, but the ending _bytes promises base64 text",
+                      "Rename it")
+    if re.fullmatch(_GENERIC_NAME, key):
+        yield Finding("warning", f"{where} has a name that says nothing",
+                      "Name inputs by tf.TensorSpec(…, name=…) and outputs by a dict")
+
+
+def _check_variables(path, graph):
+    """Read every stored variable once: are all there, and is each stored once?"""
+    prefix = path / "variables" / "variables"
+    if not prefix.with_suffix(".index").is_file():
+        if {"VarHandleOp", "VariableV2", "RestoreV2"} & {node.op for node in _nodes(graph)}:
+            yield Finding("error", "variables/variables.index is missing, and the graph needs it",
+                          "The weights are lost; export or copy the folder again")
+        return
+    copies, optimizer = {}, []
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        for key in sorted(reader.get_variable_to_shape_map()):
+            value = np.asarray(reader.get_tensor(key))
+            if re.search(_OPTIMIZER, key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")):
+                optimizer.append((key, value.nbytes))
+            elif value.nbytes >= 1024 and value.dtype.kind in "fiu" and np.ptp(value):
+                digest = hashlib.sha256(np.ascontiguousarray(value)).digest()
+                copies.setdefault((value.shape, digest), []).append((key, value.nbytes))
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        yield Finding("error", f"The variables cannot be read ({str(error).splitlines()[0]})",
+                      "A file is missing or cut short; export or copy the folder again")
+        return
+    twice = [entry for same in copies.values() for entry in same[1:]]
+    for found, what, advice in (
+        (twice, "weights are stored twice", "Track only the variables that the signatures use"),
+        (optimizer, "variables of an optimizer are stored", "Export the model, not its training"),
+    ):
+        if found:
+            size = sum(nbytes for _, nbytes in found) / 1e6
+            names = _some([key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") for key, _ in found])
+            yield Finding("warning", f"{len(found)} {what}, {size:.1f} MB: {names}", advice)
+
+
+def _check_files(path, graph):
+    """Look for what breaks when the folder moves: asset paths, absolute paths, links."""
+    for asset in graph.asset_file_def:
+        if os.path.isabs(asset.filename) or ".." in Path(asset.filename).parts:
+            yield Finding("error", f"The asset {asset.filename} lies outside the folder",
+                          "Track the object that reads it, so that it is copied to assets/")
+        elif not (path / "assets" / asset.filename).is_file():
+            yield Finding("error", f"The asset assets/{asset.filename} is missing",
+                          "Export or copy the folder again")
+    constants = [n.attr["value"].tensor for n in _nodes(graph) if n.op == "Const"]
+    strings = {value for tensor in constants for value in tensor.string_val if len(value) < 500}
+    paths = [s.decode() for s in sorted(strings)
+             if re.fullmatch(rb"/[\w.-]+(/[\w.-]+)+|[A-Za-z]:\\[\w.\\-]+", s)]
+    if paths:
+        yield Finding("warning", f"The graph names files of one machine: {_some(paths)}",
+                      "Track what reads them, so that they travel as assets")
+    links = [str(p.relative_to(path)) for p in sorted(path.rglob("*")) if p.is_symlink()]
+    if links:
+        yield Finding("warning", f"{_some(links)} are symbolic links",
+                      "They break when the folder is moved; copy the files themselves")
+
+
+def _check_size(file, graph):
+    size = file.stat().st_size
+    if size > _MAX_GRAPH_BYTES:
+        yield Finding("warning", f"The graph takes {size / 1e6:.0f} MB; it cannot exceed 2 GB and "
+                      "is slow to load", "Keep large constants in variables or asset files")
+    for node in _nodes(graph):
+        tensor = node.attr["value"].tensor if node.op == "Const" else None
+        if tensor and tensor.dtype == tf.string.as_datatype_enum and tensor.tensor_shape.dim:
+            count = int(np.prod([dim.size for dim in tensor.tensor_shape.dim]))
+            if count >= _MAX_INLINED:
+                yield Finding("warning", f"A table of {count} strings, "
+                              f"{tensor.ByteSize() / 1e6:.1f} MB, lies in the graph ({node.name})",
+                              "Read it from an asset file with tf.lookup.TextFileInitializer")
+
+
+def _check_warm_up(path, signatures):
+    file = path / _WARM_UP
+    if not file.is_file():
+        yield Finding("note", "There are no warm-up requests, so the first answer is slow",
+                      f"Publish with warm_up=…, which writes {_WARM_UP}")
+        return
+    count, problems = 0, Counter()
+    try:
+        for count, record in enumerate(tf.data.TFRecordDataset(str(file)), 1):  # noqa: B007
+            problems.update([_warm_up_problem(record.numpy(), signatures)])
+    except (tf.errors.OpError, OSError) as error:
+        problems.update([f"the file cannot be read on ({str(error).splitlines()[0]})"])
+    if count > _MAX_WARM_UP:
+        problems.update([f"{count} records are more than the {_MAX_WARM_UP} allowed"])
+    for problem in sorted(filter(None, problems)):
+        yield Finding("error", f"Warm-up: {problem}",
+                      "A model server would refuse to load this version; write the file again")
+
+
+def _warm_up_problem(record, signatures):
+    """What is wrong with one serialized PredictionLog, or None."""
+    log = _warm_up_message()()
+    try:
+        log.ParseFromString(record)
+    except DecodeError:
+        return "a record is no PredictionLog"
+    kinds = {field.name for field, _ in log.ListFields()}
+    if not kinds or kinds & {"session_run_log", "predict_streamed_log"}:
+        return f"a record holds {_some(sorted(kinds)) or 'no request'}"
+    if "predict_log" not in kinds:
+        return None
+    request = log.predict_log.request
+    name = request.model_spec.signature_name.decode("utf-8", "replace") or "serving_default"
+    if name not in signatures:
+        return f"a record asks for the signature {name!r}, which is not there"
+    given, wanted = {i.key.decode() for i in request.inputs}, set(signatures[name].inputs)
+    if given != wanted:
+        return f"a record gives {name!r} the inputs {sorted(given)}, not {sorted(wanted)}"
+    return None
