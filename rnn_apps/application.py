@@ -50,7 +50,7 @@ class Application(keras.Model):
 
     @abstractmethod
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
-        """Returns the `keras.utils.PyDataset` that trains or evaluates on `columns`."""
+        """Returns the batches to train or evaluate on: `dataset()`, and an `epoch` to be set."""
 
     @abstractmethod
     def answer(self, **request):
@@ -234,7 +234,7 @@ class Application(keras.Model):
         watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
         with training.progress(verbose) as shown:
             history = super().fit(
-                feed,
+                feed.dataset(),
                 validation_data=validation and self._evaluation_feed(validation, batch_size),
                 epochs=epochs,
                 initial_epoch=folder[0].initial_epoch if folder else 0,
@@ -274,12 +274,15 @@ class Application(keras.Model):
         return data.as_columns(*pair, features=self.features)
 
     def _evaluation_feed(self, columns, batch_size):
-        return self.feed(columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None)
+        feed = self.feed(
+            columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None
+        )
+        return feed.dataset()
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """Keras's `evaluate` on raw examples: the loss and the metrics of `compile`."""
         self._require_adapted("evaluate")
-        if not isinstance(x, keras.utils.PyDataset):  # fit hands its own feed over
+        if "_use_cached_eval_dataset" not in kwargs:  # else Keras's fit asks, with its own feed
             x = self._evaluation_feed(data.as_columns(x, y, features=self.features), batch_size)
         return super().evaluate(x, **kwargs)
 
@@ -303,7 +306,7 @@ class Application(keras.Model):
         parts = []
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            parts.append(self._answer_function(**{k: tf.gather(v, rows) for k, v in inputs.items()}))
+            parts.append(self._answer_function(*(tf.gather(v, rows) for v in inputs.values())))
         back = np.argsort(order)
         return {
             name: np.concatenate([part[name].numpy() for part in parts])[back] for name in parts[0]
@@ -319,11 +322,7 @@ class Application(keras.Model):
     @functools.cached_property
     def _answer_function(self):
         specs = list(self.request.values())
-        return tf.function(
-            lambda *inputs: self.answer(**dict(zip(self.request, inputs, strict=True))),
-            input_signature=specs,
-            autograph=False,
-        )
+        return tf.function(self.answer, input_signature=specs, autograph=False)
 
     def get_config(self):
         """Returns every constructor argument, as it was given."""
@@ -376,17 +375,25 @@ class Application(keras.Model):
         self._require_adapted("export")
         endpoints = self.endpoints()
         with kernels.portable():
-            signatures = {name: endpoint.trace() for name, endpoint in endpoints.items()}
+            signatures = {name: _trace(endpoint) for name, endpoint in endpoints.items()}
         return export.publish(
             signatures,
             folder,
             trackables=self.export_trackables(),
-            warm_up={name: endpoint.requests() for name, endpoint in endpoints.items()},
+            warm_up={name: endpoint.examples for name, endpoint in endpoints.items()},
         )
 
     def export_trackables(self):
         """Returns the resources beside variables that the endpoints use, such as tokenizers."""
         return []
+
+
+def _trace(endpoint):
+    """Traces an endpoint once, as a concrete function of its inputs by name."""
+    function = tf.function(
+        endpoint.function, input_signature=list(endpoint.inputs.values()), autograph=False
+    )
+    return function.get_concrete_function()
 
 
 def _tensor(values, spec):

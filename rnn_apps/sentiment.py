@@ -155,7 +155,7 @@ class SentimentClassifier(Application):
             self.head = OrdinalHead(len(class_names), name="head", **settings)
         else:
             self.head = keras.layers.Dense(len(class_names), name="head", **settings)
-        self(tf.zeros([1, 8], tf.int32))
+        self.call(tf.zeros([1, 8], tf.int32))  # builds every layer
 
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
         """Encodes the texts once and batches them by length."""

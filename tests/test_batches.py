@@ -15,7 +15,7 @@ def make(lengths, **options):
 
 
 def rows(batches):
-    return [int(row) for index in range(batches.num_batches) for row in batches[index][1]]
+    return [int(row) for index in range(len(batches)) for row in batches[index][1]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -27,9 +27,9 @@ def rows(batches):
 def test_every_row_stands_in_one_batch_whole_and_padded_on_the_right(lengths, batch_size, shuffle):
     batches = make(lengths, batch_size=batch_size, shuffle=shuffle)
     assert sorted(rows(batches)) == list(range(len(lengths)))
-    assert batches.num_batches == -(-len(lengths) // batch_size)
+    assert len(batches) == -(-len(lengths) // batch_size)
     starts = np.cumsum([0, *lengths])
-    for index in range(batches.num_batches):
+    for index in range(len(batches)):
         token_ids, targets = batches[index]
         assert len(token_ids) <= batch_size
         for ids, row in zip(token_ids, targets, strict=True):
@@ -64,7 +64,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 def test_rows_of_similar_length_stand_together():
     lengths = np.random.default_rng(0).integers(1, 300, 2000)
     batches = make(list(lengths), batch_size=32)
-    padded = sum(batches[i][0].size for i in range(batches.num_batches))
+    padded = sum(batches[i][0].size for i in range(len(batches)))
     assert padded < 1.15 * lengths.sum()
 
 
@@ -77,15 +77,15 @@ def test_a_token_budget_bounds_the_padded_tokens_of_a_batch():
     lengths = list(np.random.default_rng(0).integers(1, 300, 500))
     batches = make(lengths, token_budget=1000)
     assert sorted(rows(batches)) == list(range(500))
-    sizes = [batches[i][0].size for i in range(batches.num_batches)]
+    sizes = [batches[i][0].size for i in range(len(batches))]
     assert max(sizes) <= 1000
-    assert make([5000], token_budget=1000).num_batches == 1
+    assert len(make([5000], token_budget=1000)) == 1
     assert np.mean(sizes) > 600
 
 
 def test_weights_travel_with_their_rows():
     batches = make([3, 4, 5], sample_weight=np.float32([0, 10, 20]), batch_size=2)
-    for index in range(batches.num_batches):
+    for index in range(len(batches)):
         _, targets, weights = batches[index]
         np.testing.assert_array_equal(weights, targets * 10)
 
@@ -94,3 +94,13 @@ def test_weights_travel_with_their_rows():
 def test_no_rows_and_empty_rows_are_refused(lengths):
     with pytest.raises(ValueError, match="at least one row, and every row at least one token"):
         make(lengths)
+
+
+def test_keras_is_told_the_number_of_batches_and_sees_each_epoch_anew():
+    batches = make([3, 3, 3, 30, 31, 4], batch_size=2, sample_weight=np.ones(6))
+    dataset = batches.dataset()
+    assert int(dataset.cardinality()) == 3
+    for epoch in (0, 1, 0):
+        batches.epoch = epoch
+        seen = [targets.numpy().tolist() for _, targets, _ in dataset]
+        assert seen == [batches[index][1].tolist() for index in range(3)]

@@ -4,8 +4,8 @@ Which rows stand together and in which order is a function of the lengths, the s
 alone, so a resumed training sees the batches that the interrupted one would have seen.
 """
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 
 def padded_length(length):
@@ -25,8 +25,11 @@ def padded_length(length):
     return -(-length // step) * step
 
 
-class LengthBatches(keras.utils.PyDataset):
-    """Feeds `fit` with right-padded batches of rows of similar length.
+class LengthBatches:
+    """A feed for `fit`: right-padded batches of rows of similar length.
+
+    Keras takes it as `dataset()`. (A `keras.utils.PyDataset` will not do: Keras 3.15 takes its
+    shapes from the first two batches, and refuses the third if those two had one length.)
 
     Args:
         values: int32 (sum of lengths,), the token ids of all rows, one row after the other.
@@ -63,7 +66,6 @@ class LengthBatches(keras.utils.PyDataset):
         shuffle=True,
         seed=0,
     ):
-        super().__init__()
         self.values = np.asarray(values, dtype=np.int32)
         self.starts = np.asarray(row_splits, dtype=np.int64)[:-1]
         self.lengths = np.diff(row_splits)
@@ -73,7 +75,7 @@ class LengthBatches(keras.utils.PyDataset):
                 "batches need at least one row, and every row at least one token."
             )
         self.targets = np.asarray(targets)
-        self.sample_weight = sample_weight
+        self.sample_weight = None if sample_weight is None else np.float32(sample_weight)
         self.batch_size = batch_size
         self.token_budget = token_budget
         self.shuffle = shuffle
@@ -81,10 +83,23 @@ class LengthBatches(keras.utils.PyDataset):
         self.epoch = 0
         self._plan_of = (None, None)
 
-    @property
-    def num_batches(self):
+    def __len__(self):
         """The number of batches, the same in every epoch."""
         return len(self.plan())
+
+    def dataset(self):
+        """Returns a `tf.data.Dataset` of known length; each pass yields the current `epoch`."""
+        specs = [
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, *self.targets.shape[1:]], self.targets.dtype),
+            tf.TensorSpec([None], tf.float32),
+        ]
+        parts = 2 if self.sample_weight is None else 3
+        batches = tf.data.Dataset.from_generator(
+            lambda: (self[index] for index in range(len(self))),
+            output_signature=tuple(specs[:parts]),
+        )
+        return batches.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(2)
 
     def plan(self):
         """Returns the row numbers of each batch of the current `epoch`, a list of arrays."""
