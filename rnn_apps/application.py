@@ -213,8 +213,10 @@ class Application(keras.Model):
         self.training_examples = columns
         settings = {
             "application": type(self).__name__,
-            "model": self.get_config(),
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "model": _unnamed(self.get_config()),
+            "optimizer": {
+                "class": type(self.optimizer).__name__, **_unnamed(self.optimizer.get_config())
+            },
             "epochs": epochs,
             "batch_size": batch_size,
             "patience": patience,
@@ -386,6 +388,11 @@ class Application(keras.Model):
     def export_trackables(self):
         """Returns the resources beside variables that the endpoints use, such as tokenizers."""
         return []
+
+
+def _unnamed(config):
+    """A configuration without the object's name, which Keras numbers."""
+    return {key: value for key, value in config.items() if key != "name"}
 
 
 def _trace(endpoint):

@@ -297,7 +297,7 @@ def _prediction_log(model_name, signature_name, request):
 
 # --- checking ------------------------------------------------------------------------------------
 
-_SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize")}
+_SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize", "IdToString")}
 _OP_RULES = (
     (r"_?Xla\w+", "error", "calls XLA, which a model server has switched off by default",
      "Trace the function without jit_compile"),

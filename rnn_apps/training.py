@@ -99,6 +99,10 @@ class WarmupCosine(keras.callbacks.Callback):
             factor = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
         self.model.optimizer.learning_rate.assign(self.peak * factor)
 
+    def on_train_end(self, logs=None):
+        """Puts the highest rate back, for a later training."""
+        self.model.optimizer.learning_rate.assign(self.peak)
+
     def state(self):
         """What a resumed training needs to know."""
         return {"peak": self.peak}
@@ -235,8 +239,8 @@ class RunFolder(keras.callbacks.Callback):
         write_atomically(self.folder / _RUN_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
     def _check_same(self, before):
-        now = self.settings
-        changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        before, now = _flat(before), _flat(self.settings)
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
             key = changed[0]
             raise ValueError(
@@ -299,6 +303,15 @@ class RunFolder(keras.callbacks.Callback):
         """Writes the trained model and forgets the state of training."""
         model.save(self.folder / MODEL_FILE)
         (self.folder / _STATE_FILE).unlink(missing_ok=True)
+
+
+def _flat(settings, prefix=""):
+    """Flattens nested settings into one dict with dotted names."""
+    flat = {}
+    for key, value in settings.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {f"{prefix}{key}": value}
+    return flat
 
 
 def _state_variables(model):

@@ -1,0 +1,39 @@
+"""What several test modules share: a small trained classifier."""
+
+import itertools
+
+import keras
+import pytest
+
+import rnn_apps
+
+_GOOD, _BAD = ("fine", "moving", "clever", "warm"), ("dull", "hollow", "loud", "tired")
+_THINGS = ("story", "cast", "music", "ending", "pace", "tone")
+
+
+def reviews():
+    """Short reviews in which "not" turns the label round: (texts, labels)."""
+    rows = []
+    for words, label in ((_GOOD, "positive"), (_BAD, "negative")):
+        other = {"positive": "negative", "negative": "positive"}[label]
+        for word, thing in itertools.product(words, _THINGS):
+            rows += [(f"The {thing} is {word}.", label), (f"The {thing} is not {word}.", other)]
+    return [text for text, _ in rows], [label for _, label in rows]
+
+
+def small_classifier(**options):
+    """A classifier that trains in a second or two."""
+    settings = {"cell": "gru", "units": 12, "embedding_dim": 12, "vocabulary_size": 330}
+    settings |= {"dropout": 0.1, "row_dropout": 0.0, "max_tokens": 24}
+    return rnn_apps.SentimentClassifier(**{**settings, **options})
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A classifier trained on `reviews()`; not to be trained on."""
+    keras.utils.set_random_seed(3)
+    model = small_classifier()
+    model.adapt(*reviews())
+    model.compile(learning_rate=0.02)
+    model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
+    return model

@@ -1,0 +1,210 @@
+"""Training that stops safely, resumes exactly and leaves a folder one can read."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import reviews, small_classifier
+
+from rnn_apps import load_model, training
+
+
+def fresh(seed, **options):
+    keras.utils.set_random_seed(seed)
+    model = small_classifier(dropout=0.3, row_dropout=0.2, **options)
+    model.adapt(*reviews())
+    model.compile(learning_rate=0.01)
+    return model
+
+
+def fit(model, run, **options):
+    texts, labels = reviews()
+    held_out = (texts[::5], labels[::5])
+    settings = {"epochs": 5, "batch_size": 16, "patience": 3, "verbose": 0} | options
+    return model.fit(texts, labels, validation_data=held_out, run=run, **settings)
+
+
+def history(run):
+    with open(run / "history.csv", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Presses Ctrl-C in the middle of an epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2 and batch == 1:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def assert_equal_to_six_decimals(first, second):
+    assert [row.keys() for row in first] == [row.keys() for row in second]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(list(one.values()), list(other.values()), atol=5e-7, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    fit(fresh(0), run)
+    return run
+
+
+def test_a_run_interrupted_in_mid_epoch_resumes_as_if_nothing_had_happened(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(0), run, callbacks=[Interrupt()])
+    assert len(history(run)) == 2
+    assert not (run / "model.keras").exists()
+    resumed = fit(fresh(99), run)  # other first weights and random states: all must come back
+    assert resumed.epoch == [2, 3, 4]
+    assert_equal_to_six_decimals(history(run), history(uninterrupted))
+    texts, _ = reviews()
+    np.testing.assert_allclose(
+        load_model(run).predict(texts)["score"],
+        load_model(uninterrupted).predict(texts)["score"],
+        atol=1e-6,
+    )
+
+
+_KILLED = """
+import os, signal, sys
+sys.path[:0] = [{tests!r}]
+import keras, test_training
+class Kill(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+test_training.fit(test_training.fresh(0), {run!r}, callbacks=[Kill()])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_a_run_that_another_process_resumes(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    code = _KILLED.format(tests=os.path.dirname(__file__), run=str(run))
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(history(run)) == 3
+    fit(fresh(5), run)
+    assert_equal_to_six_decimals(history(run), history(uninterrupted))
+
+
+def test_early_stopping_survives_a_resume(tmp_path):
+    def stop_early(model, run, **options):
+        return fit(model, run, epochs=30, patience=4, schedule="constant", **options)
+
+    stop_early(fresh(0), tmp_path / "whole")
+    whole = history(tmp_path / "whole")
+    assert 3 < len(whole) < 30
+    with pytest.raises(KeyboardInterrupt):
+        stop_early(fresh(0), tmp_path / "run", callbacks=[Interrupt()])
+    stop_early(fresh(1), tmp_path / "run")
+    assert_equal_to_six_decimals(history(tmp_path / "run"), whole)
+    best = min(row["val_loss"] for row in whole)
+    texts, labels = reviews()
+    loss, _ = load_model(tmp_path / "run").evaluate(texts[::5], labels[::5], verbose=0)
+    assert loss == pytest.approx(best, abs=1e-5)
+
+
+def test_a_finished_run_holds_what_it_promises(uninterrupted):
+    assert {path.name for path in uninterrupted.iterdir()} == {
+        "run.json", "history.csv", "curves.png", "model.keras"
+    }  # fmt: skip
+    record = json.loads((uninterrupted / "run.json").read_text())
+    assert record["settings"]["model"]["units"] == 12
+    assert record["settings"]["seed"] == 0
+    assert len(record["settings"]["training examples"]) == 64
+    assert record["versions"]["keras"] == keras.__version__
+    assert (uninterrupted / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    rows = history(uninterrupted)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    assert {"loss", "val_loss", "accuracy", "val_accuracy"} <= rows[0].keys()
+
+
+def test_a_finished_run_is_never_overwritten(uninterrupted):
+    before = (uninterrupted / "model.keras").read_bytes()
+    with pytest.raises(ValueError, match="finished run"):
+        fit(fresh(0), uninterrupted)
+    assert (uninterrupted / "model.keras").read_bytes() == before
+
+
+def test_an_unfinished_run_is_not_resumed_with_other_settings(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(0), tmp_path / "run", callbacks=[Interrupt()])
+    with pytest.raises(ValueError, match="batch_size was 16 and is now 8"):
+        fit(fresh(0), tmp_path / "run", batch_size=8)
+
+
+def test_a_folder_of_other_files_is_no_run_folder(tmp_path):
+    (tmp_path / "thesis.doc").write_text("")
+    with pytest.raises(ValueError, match=r"thesis\.doc"):
+        fit(fresh(0), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
+
+
+def test_a_loss_that_is_not_finite_stops_training_with_advice():
+    model = fresh(0)
+    model.compile(optimizer=keras.optimizers.SGD(1e30))
+    with pytest.raises(FloatingPointError, match=r"loss became (nan|inf).*smaller learning rate"):
+        fit(model, None, schedule="constant")
+
+
+def test_the_rate_rises_then_falls_to_zero():
+    model = fresh(0)
+    rates = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(model.optimizer.learning_rate.numpy()))
+
+    fit(model, None, epochs=4, batch_size=4, callbacks=[Watch()], patience=None)
+    peak = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(0.01, rel=1e-5)
+    assert 1 <= peak <= 0.1 * len(rates)
+    assert all(np.diff(rates[: peak + 1]) > 0)
+    assert all(np.diff(rates[peak + 1 :]) < 0)
+    assert rates[-1] < 1e-5
+    middle = peak + 1 + (len(rates) - peak) // 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)  # for a later training
+    assert rates[middle] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi / 2)), abs=4e-4)
+
+
+def test_a_schedule_of_the_optimizers_own_is_left_alone():
+    model = fresh(0)
+    decay = keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)
+    model.compile(optimizer=keras.optimizers.Adam(decay))
+    fit(model, None, epochs=1)
+    steps = int(model.optimizer.iterations.numpy())
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01 * 0.5**steps)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    target = tmp_path / "file.txt"
+    training.write_atomically(target, b"old")
+
+    with pytest.raises(OSError, match="disk"), training.written_beside(target) as beside:
+        beside.write_bytes(b"half")
+        raise OSError("disk")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_progress_is_one_plain_line_per_epoch_in_a_log(capfd):
+    fit(fresh(0), None, epochs=2, verbose="auto")
+    printed = capfd.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch 1/2  ") and "val_accuracy" in lines[0]
+    assert "\r" not in printed.err
+    assert printed.out == ""
