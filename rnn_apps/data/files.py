@@ -1,0 +1,228 @@
+"""CSV, TSV and JSONL files, plain or gzipped, to columns of text."""
+
+import csv
+import difflib
+import gzip
+import io
+import json
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from rnn_apps.data.examples import find_column
+
+_QUOTED_FIELD = re.compile(r'(?<![^\t\n\r])"(?:[^"]|"")*+"(?![^\t\n\r])')
+
+
+def read(path, names, *, bad_rows="stop"):
+    """Reads columns of a file with one example per row.
+
+    CSV follows RFC 4180 (fields with commas, quotes or line breaks are quoted). TSV is read as
+    quoted in the same manner if each of its quote marks stands as that rule would write it, and
+    otherwise as plain tab-separated lines in which a quote mark is text. JSONL holds one JSON
+    object per line. A name that ends in `.gz` is unpacked. Blank lines do not count.
+
+    Args:
+        path: a `.csv`, `.tsv` or `.jsonl` file in UTF-8, or one of these with `.gz` after it.
+        names: a dict from feature to the column (JSON key) that holds it, the input first. The
+            input may be empty in a row, the others may not.
+        bad_rows: "stop" to raise at the first bad row, "skip" to leave such rows out.
+
+    Returns:
+        `(columns, notes)`: a dict from feature to object array (N,) of `str`, and a tuple of
+        sentences, one if rows were skipped.
+
+    Raises:
+        OSError: if the file cannot be read; FileNotFoundError names the closest file there is.
+        ValueError: if it is empty, not UTF-8, of another kind, lacks a column or holds a bad row;
+            names the file and, where there is one, the line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "reviews.csv")
+        >>> _ = path.write_text("text,label\\nfine,1\\n")
+        >>> read(path, {"text": "text", "label": "label"})[0]["label"].tolist()
+        ['1']
+    """
+    if bad_rows not in ("stop", "skip"):
+        raise ValueError(f"bad_rows is {bad_rows!r}; it must be 'stop' or 'skip'.")
+    path = Path(path)
+    parse = _parser(path)
+    text = _text(path)
+    if not text.strip():
+        raise ValueError(f"{path} is empty; it must name its columns and hold one example per row.")
+    good, bad = [], []
+    for line, row in parse(text, names, path):
+        row = row if isinstance(row, str) else _checked(row, names)
+        (bad if isinstance(row, str) else good).append((line, row))
+        if bad and bad_rows == "stop":
+            raise ValueError(
+                f"{path}, {bad[0][0]}: {bad[0][1]}; correct the row, or pass bad_rows='skip' to "
+                "leave such rows out and count them."
+            )
+    if not good:
+        what = f"no good row ({bad[0][0]}: {bad[0][1]})" if bad else "columns but no rows"
+        raise ValueError(f"{path} has {what}; it must hold one example per row.")
+    columns = {name: np.empty(len(good), dtype=object) for name in names}
+    for position, name in enumerate(names):
+        columns[name][:] = [row[position] for _, row in good]
+    return columns, _skip_note(path, bad)
+
+
+def _skip_note(path, bad):
+    if not bad:
+        return ()
+    rows = "1 bad row was" if len(bad) == 1 else f"{len(bad)} bad rows were"
+    return (f"{rows} skipped in {path.name}; the first is {bad[0][0]}: {bad[0][1]}.",)
+
+
+def _parser(path):
+    suffix = Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+    parsers = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".ndjson": _jsonl}
+    if suffix not in parsers:
+        raise ValueError(
+            f"{path} ends in {suffix!r}; data must be 'builtin', 'tfds:NAME', or a file that ends "
+            "in .csv, .tsv or .jsonl (each also with .gz)."
+        )
+    return parsers[suffix]
+
+
+def _text(path):
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except FileNotFoundError:
+        there = [each.name for each in path.parent.glob("*")]
+        close = difflib.get_close_matches(path.name, there, n=1)
+        guess = f"did you mean {path.parent / close[0]}?" if close else "check the path."
+        raise FileNotFoundError(f"There is no file {path}; {guess}") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder; name the file in it.") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{path} is not a whole gzip file ({error}); fetch it again, or drop .gz from its name "
+            "if it is not packed."
+        ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        old = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        raise ValueError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file "
+            f"first, for instance with `iconv -f {old} -t utf-8 OLD > NEW` if it is {old}."
+        ) from None
+
+
+def _csv(text, names, path):
+    return _delimited(_quoted_rows(text, ",", path), names, path)
+
+
+def _tsv(text, names, path):
+    quoted = '"' not in _QUOTED_FIELD.sub("", text)
+    rows = _quoted_rows(text, "\t", path) if quoted else _plain_rows(text)
+    return _delimited(rows, names, path)
+
+
+def _plain_rows(text):
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r")
+        if line:
+            yield f"line {number}", line.split("\t")
+
+
+def _quoted_rows(text, delimiter, path):
+    """Yields (place, fields), or (place, what is wrong) for a row that does not parse."""
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        lines = io.StringIO(text, newline="")
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        while True:
+            first = reader.line_num + 1
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise ValueError(
+                        f"{path}, line {first}: a quote opened in this row is never closed; write "
+                        'a quote inside a field twice (""), and the field in quotes.'
+                    ) from None
+                row = f"a quoted field is not closed before the next one ({error})"
+            if row is None:
+                return
+            if row:
+                last = reader.line_num
+                yield f"line {first}" if last == first else f"lines {first} to {last}", row
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _delimited(rows, names, path):
+    """Yields (place, [value per feature]) of rows under a header."""
+    _, header = next(rows)
+    if isinstance(header, str):
+        raise ValueError(f"{path}, line 1: {header}; the first line must name the columns.")
+    where = f"the first line of {path}"
+    positions = [header.index(find_column(column, header, where=where)) for column in names.values()]
+    for column in names.values():
+        if header.count(column) > 1:
+            raise ValueError(f"{path} names the column '{column}' twice; rename one of them.")
+    for place, row in rows:
+        if not isinstance(row, str):
+            if len(row) == len(header):
+                row = [row[position] for position in positions]
+            else:
+                hint = "; a field that holds the separator must be quoted"
+                row = (
+                    f"{len(row)} fields where the first line names {len(header)}"
+                    f"{hint if len(row) > len(header) else ''}"
+                )
+        yield place, row
+
+
+def _jsonl(text, names, path):
+    """Yields (place, [value per feature]) of JSON objects, one per line."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            rows.append((f"line {number}", _json_object(line)))
+    found = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
+    if found:
+        for column in names.values():
+            find_column(column, found, where=f"the objects of {path}")
+    for place, row in rows:
+        if isinstance(row, dict):
+            lacking = [column for column in names.values() if column not in row]
+            row = f"no '{lacking[0]}'" if lacking else [row[column] for column in names.values()]
+        yield place, row
+
+
+def _json_object(line):
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg} at character {error.pos + 1})"
+    except RecursionError:
+        return "not JSON that can be read (too deeply nested)"
+    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, not an object"
+
+
+def _checked(row, names):
+    """The row as texts, or what is wrong with it."""
+    texts = []
+    for position, (feature, value) in enumerate(zip(names, row, strict=True)):
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, (int, float)) and value == value:
+            value = str(value)
+        if not isinstance(value, str):
+            return f"'{names[feature]}' is {json.dumps(value):.60}, not a text"
+        if position and not value.strip():
+            return f"'{names[feature]}' is empty"
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            return f"'{names[feature]}' holds half a surrogate pair, which is no character"
+        texts.append(value)
+    return texts

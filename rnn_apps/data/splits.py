@@ -1,0 +1,201 @@
+"""`load`: raw examples for training, validation and test, by one way to name data."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from rnn_apps.data import files, tfds
+from rnn_apps.data.examples import as_dataset
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Raw examples by split.
+
+    Attributes:
+        train: a `tf.data.Dataset` of dicts from feature to string scalar; None if there is none.
+        validation: the same, disjoint from `train`.
+        test: the same, disjoint from both.
+        name: the data's name, for reports: "builtin", "tfds:NAME", or the file's name.
+        fingerprint: SHA-256 of all examples of all splits, in order; 64 hexadecimal digits.
+        notes: sentences on rows skipped, held out, and dropped as duplicates.
+    """
+
+    train: tf.data.Dataset | None
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset | None
+    name: str
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def load(
+    source,
+    *,
+    features=("text", "label"),
+    columns=None,
+    validation=None,
+    test=None,
+    validation_fraction=0.1,
+    bad_rows="stop",
+    seed=0,
+):
+    """Loads raw examples by name.
+
+    Data is named as "builtin", "tfds:NAME" (any TensorFlow Datasets name), or the path of a CSV,
+    TSV or JSONL file (see `rnn_apps.data.files.read`). All values are texts: class ids of TFDS
+    become class names, numbers in files their digits.
+
+    Duplicates across splits are dropped: an example whose input (the first feature, without
+    regard to case and spacing) is in the test data leaves validation and training, one in the
+    validation data leaves training. Duplicates within one split stay, and on one side.
+
+    Args:
+        source: the data to train on, and its own "validation" and "test" split if it has them.
+            None if only validation or test data is wanted.
+        features: the names of the features, the input first.
+        columns: a dict from feature to the column name, JSON key or TFDS feature key that holds
+            it, where it differs from the feature's name.
+        validation: the validation data, named likewise; its "validation" split or its only one.
+        test: the test data, named likewise; its "test" split or its only one.
+        validation_fraction: from 0 to below 1, the part of the training inputs held out for
+            validation if there is no validation data. 0 holds out none.
+        bad_rows: "stop" to raise at a bad row of a file, "skip" to leave such rows out.
+        seed: which examples are held out; the choice depends on nothing but this and the inputs.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        ValueError: if a name, column, row or setting is wrong; says which.
+        OSError: if data cannot be read, written or downloaded.
+
+    Example:
+        >>> splits = load("builtin")
+        >>> sorted(next(splits.test.as_numpy_iterator()))
+        ['label', 'text']
+    """
+    if not 0 <= validation_fraction < 1:
+        raise ValueError(
+            f"validation_fraction is {validation_fraction}; it must be at least 0 and below 1."
+        )
+    names = _names(features, columns)
+    given = {"train": source, "validation": validation, "test": test}
+    found, notes = _found(given, names, bad_rows)
+    key = next(iter(names))
+    notes += _drop_duplicates(found, key)
+    if found["train"] is not None and found["validation"] is None and validation_fraction:
+        notes.append(_hold_out(found, key, validation_fraction, seed))
+    return Splits(
+        **{split: columns and as_dataset(columns) for split, columns in found.items()},
+        name=_name(next(data for data in given.values() if data is not None)),
+        fingerprint=tfds.fingerprint_splits(found),
+        notes=tuple(notes),
+    )
+
+
+def _names(features, columns):
+    unknown = sorted(set(columns or ()) - set(features))
+    if unknown:
+        raise ValueError(
+            f"columns names the feature '{unknown[0]}', but the features are "
+            f"{', '.join(map(repr, features))}; write columns={{FEATURE: COLUMN}}."
+        )
+    return {feature: (columns or {}).get(feature, feature) for feature in features}
+
+
+def _name(data):
+    text = os.fspath(data)
+    return text if text == "builtin" or text.startswith("tfds:") else Path(text).name
+
+
+def _found(given, names, bad_rows):
+    """Reads what was named, into a dict from each split to its columns or None."""
+    if all(data is None for data in given.values()):
+        raise ValueError("No data was named; pass 'builtin', 'tfds:NAME' or the path of a file.")
+    found, notes = dict.fromkeys(tfds.SPLITS), []
+    for split, data in given.items():
+        if data is None:
+            continue
+        own = [each for each in tfds.SPLITS if split == "train" and given[each] is None]
+        there, remarks = _read(os.fspath(data), names, (split, *own), bad_rows)
+        notes += remarks
+        if split not in there:
+            there = {split: _only_split(data, names, split, bad_rows)}
+        found.update(there)
+    return found, notes
+
+
+def _only_split(data, names, split, bad_rows):
+    there, _ = _read(os.fspath(data), names, tfds.SPLITS, bad_rows)
+    if split == "train" or len(there) != 1:
+        raise ValueError(
+            f"{_name(data)} has no {split} split that could be used, only "
+            f"{', '.join(there) or 'others'}; name other {split} data."
+        )
+    return next(iter(there.values()))
+
+
+def _read(data, names, wanted, bad_rows):
+    """Returns a dict from split to columns, and remarks; a file is whatever is wanted first."""
+    if data == "builtin":
+        from rnn_apps.data.reviews import BuiltinReviews
+
+        return tfds.read_builtin(BuiltinReviews, names, wanted), ()
+    if data.startswith("tfds:"):
+        return tfds.read(data.removeprefix("tfds:"), names, wanted)
+    columns, remarks = files.read(data, names, bad_rows=bad_rows)
+    return {wanted[0]: columns}, remarks
+
+
+def _drop_duplicates(found, key):
+    """Takes out of each split what a later one holds too; returns a sentence for each loss."""
+    notes, holder = [], {}
+    for split in reversed(tfds.SPLITS):
+        if found[split] is None:
+            continue
+        inputs = [_folded(text) for text in found[split][key]]
+        holders = [holder.get(text) for text in inputs]
+        for other in tfds.SPLITS:
+            if count := holders.count(other):
+                rows = "1 example was" if count == 1 else f"{count:,} examples were"
+                notes.append(f"{rows} dropped from {split}: the same {key} is in {other}.")
+        keep = [row for row, other in enumerate(holders) if other is None]
+        if not keep:
+            raise ValueError(
+                f"Every {key} of {split} is in the data it is judged on too; name other data."
+            )
+        found[split] = {name: values[keep] for name, values in found[split].items()}
+        holder.update((text, split) for text in inputs if text not in holder)
+    return notes
+
+
+def _hold_out(found, key, fraction, seed):
+    """Moves the inputs with the smallest seeded hashes to validation; returns a sentence."""
+    salt = str(seed).encode()
+    inputs = [_folded(text) for text in found["train"][key]]
+    order = sorted(set(inputs), key=lambda text: _hash(salt, text))
+    if len(order) < 2:
+        raise ValueError(
+            f"Training data with one {key} only cannot be divided; give more, or validation data, "
+            "or validation_fraction=0."
+        )
+    held = set(order[: min(max(1, round(fraction * len(order))), len(order) - 1)])
+    is_held = [text in held for text in inputs]
+    train = found["train"]
+    for split, side in (("validation", True), ("train", False)):
+        rows = [row for row, here in enumerate(is_held) if here is side]
+        found[split] = {name: values[rows] for name, values in train.items()}
+    return f"{sum(is_held):,} of {len(inputs):,} training examples were held out for validation."
+
+
+def _hash(salt, text):
+    data = salt + b"\0" + text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _folded(text):
+    return " ".join(text.casefold().split())
