@@ -106,8 +106,10 @@ def publish(
         '1'
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "This is a file; name the folder that is to hold "
+                                 "the versions", str(folder))
     requests = _as_tensors(signatures, warm_up or {})
-    temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
@@ -148,33 +150,43 @@ def _specs(function):
 @contextlib.contextmanager
 def _reserve(folder):
     """Make a hidden folder beside the versions, locked for as long as this process works on it."""
-    while True:
+    lock = None
+    while lock is None:
         path = folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
         path.mkdir()
-        with contextlib.suppress(FileNotFoundError):  # swept between mkdir and lock: try again
-            lock = os.open(path, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # a file system without locks is never swept
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists():
-                break
-            os.close(lock)
+        try:
+            lock = _lock(path)
+        except (BlockingIOError, FileNotFoundError):  # another export's sweep came between
+            continue
+        except OSError:  # a file system without locks, where nothing is ever swept
+            break
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)  # already renamed if all went well
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(path):
+    """Open and lock a folder that is there; the kernel lets go of it when the process ends."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(path)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _sweep(folder):
     """Remove what killed exports left: the unfinished folders that no living process has locked."""
     for path in folder.glob(f"{_UNFINISHED}*"):
         with contextlib.suppress(OSError):
-            lock = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
+            lock = _lock(path)
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
 
 
 def _write(path, signatures, trackables, requests, model_name):
@@ -543,8 +555,9 @@ def _check_files(path, graph):
             yield Finding("error", f"The asset assets/{asset.filename} is missing",
                           "Export or copy the folder again")
     constants = [n.attr["value"].tensor for n in _nodes(graph) if n.op == "Const"]
-    strings = {value for tensor in constants for value in tensor.string_val if len(value) < 500}
-    paths = [s.decode() for s in sorted(strings)
+    scalars = {bytes(t.string_val[0]) for t in constants
+               if t.string_val and not t.tensor_shape.dim and len(t.string_val[0]) < 500}
+    paths = [s.decode() for s in sorted(scalars)
              if re.fullmatch(rb"/[\w.-]+(/[\w.-]+)+|[A-Za-z]:\\[\w.\\-]+", s)]
     if paths:
         yield Finding("warning", f"The graph names files of one machine: {_some(paths)}",

@@ -109,7 +109,8 @@ class Report:
         for panel, metric in zip(panels, self.metrics, strict=False):
             _draw_bars(panel, {name: c.get(metric) or {} for name, c in columns.items()})
             panel.set_title(metric.replace("_", " "), loc="left", fontsize=11)
-        figure.suptitle(f"{self.application} on {self.data} ({self.examples:,} examples)")
+        figure.suptitle(f"{self.application} on {self.data} ({self.examples:,} examples)",
+                        parse_math=False)
         return figure
 
 
@@ -124,7 +125,7 @@ def _draw_bars(panel, metrics):
             panel.hlines(row, low, high, color="black", linewidth=1.5)
         panel.annotate(_number(value), (max(value, high or value), row), va="center", fontsize=9,
                        xytext=(5, 0), textcoords="offset points")
-    panel.set_yticks(range(len(metrics)), list(metrics), fontsize=9)
+    panel.set_yticks(range(len(metrics)), list(metrics), fontsize=9, parse_math=False)
     panel.invert_yaxis()
     panel.margins(x=0.12)
     panel.spines[["top", "right"]].set_visible(False)
