@@ -266,14 +266,16 @@ def _evaluate(options, rest):
     model = _load(options.run)
     from rnn_apps import data
 
-    examples = data.read(
-        options.data,
+    splits = data.load(
+        None,
+        test=options.data,
         features=model.features,
         columns=_columns(options.columns),
         bad_rows=options.bad_rows,
     )
+    _say(*splits.notes)
     report = model.report(
-        examples, train=_training_examples(options.run, type(model)), source=options.data
+        splits.test, train=_training_examples(options.run, type(model)), source=splits.name
     )
     print(report)
     if pathlib.Path(options.run).is_dir():
@@ -315,7 +317,7 @@ def _read_requests(source, model):
     if any(path.name.endswith(f"{kind}{gz}") for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz")):
         from rnn_apps import data
 
-        return data.read(source, features=tuple(model.request))
+        return data.load(None, test=source, features=tuple(model.request)).test
     if source == "-":
         if sys.stdin.isatty():
             _say("reading requests from the keyboard, one a line; end with Ctrl-D")

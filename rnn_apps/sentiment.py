@@ -314,7 +314,10 @@ class SentimentClassifier(Application):
         test = data.as_columns(x, y, features=self.features)
         truth = _class_indices(test["label"], self.class_names)
         train = getattr(self, "training_examples", None) if train is None else self._columns_of(train)
-        baselines = {"majority class": labels.majority_class(self.class_counts, len(truth))}
+        seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
+        baselines = {
+            "majority class": labels.majority_class(seen, len(self.class_names), len(truth))
+        }
         if train is not None:
             baselines["TF-IDF logistic regression"] = labels.tfidf_logistic_regression(
                 train["text"],

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 import rnn_apps
+from rnn_apps.blocks import kernels
 
 _GOOD, _BAD = ("fine", "moving", "clever", "warm"), ("dull", "hollow", "loud", "tired")
 _THINGS = ("story", "cast", "music", "ending", "pace", "tone")
@@ -28,6 +29,14 @@ def small_classifier(**options):
     return rnn_apps.SentimentClassifier(**{**settings, **options})
 
 
+@pytest.fixture(autouse=True)
+def plain_kernels(request):
+    """Trains without XLA, whose compilation takes longer than these small trainings; a test
+    marked `slow` trains as users do."""
+    with kernels.use("auto" if request.node.get_closest_marker("slow") else "plain"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained():
     """A classifier trained on `reviews()`; not to be trained on."""
@@ -35,5 +44,6 @@ def trained():
     model = small_classifier()
     model.adapt(*reviews())
     model.compile(learning_rate=0.02)
-    model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
+    with kernels.use("plain"):
+        model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
     return model
