@@ -381,13 +381,8 @@ class Application(keras.Model):
         return export.publish(
             signatures,
             folder,
-            trackables=self.export_trackables(),
             warm_up={name: endpoint.examples for name, endpoint in endpoints.items()},
         )
-
-    def export_trackables(self):
-        """Returns the resources beside variables that the endpoints use, such as tokenizers."""
-        return []
 
 
 def _unnamed(config):

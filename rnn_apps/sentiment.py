@@ -278,10 +278,6 @@ class SentimentClassifier(Application):
         """A short text and a long one."""
         return [{"text": ["Good."]}, {"text": ["I did not expect to like it, but I did. " * 20]}]
 
-    def export_trackables(self):
-        """The tokenizer."""
-        return [self.tokenizer.graph_tokenizer]
-
     def records(self, x, answers):
         """Label, score, one probability per class, and the text."""
         texts = data.as_columns(x, features=("text",))["text"]

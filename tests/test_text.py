@@ -1,5 +1,6 @@
 """Subwords: every input has an encoding, and padding never changes it."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -151,3 +152,12 @@ def test_assets_carry_the_vocabulary(tokenizer, tmp_path):
     again.load_assets(tmp_path)
     np.testing.assert_array_equal(encode(again, *TEXTS), encode(tokenizer, *TEXTS))
     assert again.num_pieces == tokenizer.num_pieces
+
+
+def test_the_vocabulary_outlives_a_reset_of_tensorflows_kernels(tokenizer):
+    function = tf.function(tokenizer.encode, input_signature=[tf.TensorSpec([None], tf.string)])
+    before = function(tf.constant(TEXTS)).numpy()
+    keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(function(tf.constant(TEXTS)), before)
+    np.testing.assert_array_equal(encode(tokenizer, *TEXTS), before)
+    assert decode(tokenizer, "fine") == ["fine"]

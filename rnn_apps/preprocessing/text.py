@@ -5,6 +5,7 @@ tensorflow-text's operations encode and decode them, in training as in a served 
 ``sentencepiece`` package only ever trains: it breaks ties differently from the graph operation.
 """
 
+import functools
 import io
 import pathlib
 
@@ -116,11 +117,29 @@ class SubwordTokenizer(keras.layers.Layer):
 
     def _use(self, serialized):
         self._model = serialized
-        self.graph_tokenizer = tensorflow_text.SentencepieceTokenizer(
-            model=serialized, out_type=tf.int32, add_bos=True, add_eos=True
-        )
-        self.num_pieces = int(self.graph_tokenizer.vocab_size())
+        processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
+        self.num_pieces = processor.get_piece_size()
         self.built = True
+
+    def _operations(self):
+        """tensorflow-text's operations, made where they are used.
+
+        An eager tokenizer object would hold a resource that is lost when TensorFlow clears its
+        kernels, as `tf.random.set_seed` makes it do; inside a function it is made anew.
+        """
+        return tensorflow_text.SentencepieceTokenizer(
+            model=self._model, out_type=tf.int32, add_bos=True, add_eos=True
+        )
+
+    @functools.cached_property
+    def _tokenize(self):
+        """A function of its own, so that all signatures of an export share one vocabulary."""
+
+        def tokenize(texts):
+            return self._operations().tokenize(tf.strings.regex_replace(texts, _LINE_BREAK, " "))
+
+        specs = [tf.TensorSpec([None], tf.string)]
+        return tf.function(tokenize, input_signature=specs, autograph=False)
 
     def tokenize(self, texts):
         """Encodes texts without padding.
@@ -133,7 +152,7 @@ class SubwordTokenizer(keras.layers.Layer):
         """
         if self._model is None:
             raise ValueError("This tokenizer has no vocabulary yet: call adapt(texts) first.")
-        token_ids = self.graph_tokenizer.tokenize(tf.strings.regex_replace(texts, _LINE_BREAK, " "))
+        token_ids = self._tokenize(texts)
         return token_ids if self.max_tokens is None else _keep_ends(token_ids, self.max_tokens)
 
     def encode(self, texts):
@@ -149,12 +168,12 @@ class SubwordTokenizer(keras.layers.Layer):
 
     def pieces(self, token_ids):
         """Names tokens: string tensor of the same shape, "" for padding."""
-        named = self.graph_tokenizer.id_to_string(token_ids)
+        named = self._operations().id_to_string(token_ids)
         return tf.where(token_ids == PADDING, "", named)
 
     def detokenize(self, token_ids):
         """Decodes ids: int32 ragged (B, None) → string (B,), control pieces left out."""
-        return self.graph_tokenizer.detokenize(token_ids)
+        return self._operations().detokenize(token_ids)
 
     def get_config(self):
         """Returns the constructor's arguments."""
