@@ -199,7 +199,7 @@ def _from_dataset(dataset, features):
     spec = dataset.element_spec
     absent = {name: () for name in spec if name not in features}
     if features[0] not in spec:
-        return {name: () for name in spec}
+        return dict.fromkeys(spec, ())
     names = [name for name in features if name in spec]
     dataset = dataset.map(lambda element: {name: element[name] for name in names})
     return {**_collect(dataset, names, batched=spec[features[0]].shape.rank != 0), **absent}

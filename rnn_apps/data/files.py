@@ -17,7 +17,7 @@ _QUOTED_FIELD = re.compile(r'(?<![^\t\n\r])"(?:[^"]|"")*+"(?![^\t\n\r])')
 
 
 def read(path, names, *, bad_rows="stop"):
-    """Reads columns of a file with one example per row.
+    r"""Reads columns of a file with one example per row.
 
     CSV follows RFC 4180 (fields with commas, quotes or line breaks are quoted). TSV is read as
     quoted in the same manner if each of its quote marks stands as that rule would write it, and
@@ -42,7 +42,7 @@ def read(path, names, *, bad_rows="stop"):
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "reviews.csv")
-        >>> _ = path.write_text("text,label\\nfine,1\\n")
+        >>> _ = path.write_text("text,label\nfine,1\n")
         >>> read(path, {"text": "text", "label": "label"})[0]["label"].tolist()
         ['1']
     """
@@ -166,7 +166,9 @@ def _delimited(rows, names, path):
     if isinstance(header, str):
         raise ValueError(f"{path}, line 1: {header}; the first line must name the columns.")
     where = f"the first line of {path}"
-    positions = [header.index(find_column(column, header, where=where)) for column in names.values()]
+    positions = [
+        header.index(find_column(column, header, where=where)) for column in names.values()
+    ]
     for column in names.values():
         if header.count(column) > 1:
             raise ValueError(f"{path} names the column '{column}' twice; rename one of them.")

@@ -43,7 +43,9 @@ def read(name, names, splits=SPLITS):
     """
     builder = _builder(name)
     for key in names.values():
-        feature = builder.info.features[find_column(key, builder.info.features, where=f"tfds:{name}")]
+        feature = builder.info.features[
+            find_column(key, builder.info.features, where=f"tfds:{name}")
+        ]
         if feature.shape != ():
             raise ValueError(
                 f"'{key}' of tfds:{name} is {type(feature).__name__}, which is neither a text nor "
@@ -144,7 +146,9 @@ def _builder(name):
         known = tensorflow_datasets.list_builders(with_community_datasets=False)
         stem = name.split("/")[0].split(":")[0]
         close = difflib.get_close_matches(stem, known, n=1)
-        guess = f"did you mean tfds:{close[0]}?" if close else "see tensorflow.org/datasets/catalog."
+        guess = (
+            f"did you mean tfds:{close[0]}?" if close else "see tensorflow.org/datasets/catalog."
+        )
         raise ValueError(
             f"TensorFlow Datasets knows no data set '{stem}' (tfds:{name}); {guess}"
         ) from None
