@@ -369,14 +369,21 @@ def _refuse_second_derivative(*_):
     )
 
 
+def _unstack_some(tensor):
+    """Unstack for XLA, whose loop body must have a step to read even if it never runs."""
+    missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
+    rank = tensor.shape.rank
+    return _unstack(tf.pad(tensor, [[0, missing], *[[0, 0]] * (rank - 1)]))
+
+
 @functools.cache
 def _forward(cell, masked):
     @tf.function(jit_compile=True, autograph=False)
     def forward(z, weights, states, masks):
         steps = tf.shape(z)[0]
         units = states[0].shape[-1]
-        z_list = _unstack(z)
-        mask_list = _unstack(masks[0]) if masked else None
+        z_list = _unstack_some(z)
+        mask_list = _unstack_some(masks[0]) if masked else None
 
         def body(t, states, written):
             after, kept = cell.kept_step(_read(z_list, t, z), weights, states)
@@ -405,9 +412,9 @@ def _backward(cell, masked, truncated, whole):
         steps = tf.shape(hs)[0]
         widths = cell.gradient_widths(hs.shape[-1])
         saved = [hs, *kept]
-        saved_lists = [_unstack(tensor) for tensor in saved]
-        mask_lists = [_unstack(m) for m in masks]
-        d_hs = _unstack(upstream[0]) if whole else None
+        saved_lists = [_unstack_some(tensor) for tensor in saved]
+        mask_lists = [_unstack_some(m) for m in masks]
+        d_hs = _unstack_some(upstream[0]) if whole else None
         d_finals = list(upstream[1:] if whole else upstream)
 
         def body(t, d_states, written):
