@@ -113,6 +113,23 @@ def run(path, layer, sequences, initial_state, mask, training):
         `(last_output, outputs, states)` as from `keras.layers.RNN.inner_loop`: floating (B, H),
         floating (B, T, H) — or (B, 1, H) without `return_sequences` — and a list of (B, H).
     """
+    x, mask, cut = _time_major(layer, sequences, mask)
+    states = tf.nest.map_structure(tf.convert_to_tensor, list(initial_state))
+    if path == "cell":
+        outputs, states = _cell_loop(layer, x, states, mask, cut, training)
+    else:
+        cell = cells.of(layer)
+        if training and layer.cell.dropout:
+            x = x * layer.cell.get_dropout_mask(x[0])
+        product = tf.matmul if path == "plain" else _product
+        z, weights = cell.project(layer.cell, x, product)
+        loop = _plain_loop if path == "plain" else _compiled_loop
+        outputs, states = loop(cell, z, weights, states, mask, cut, layer.return_sequences)
+    return *_finish(layer, outputs, mask, x), states
+
+
+def _time_major(layer, sequences, mask):
+    """Return (T, B, F), the mask and the truncation's boundaries, in the layer's own order."""
     x = tf.transpose(tf.convert_to_tensor(sequences), (1, 0, 2))  # (T, B, F)
     if mask is not None:
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
@@ -120,16 +137,26 @@ def run(path, layer, sequences, initial_state, mask, training):
     if layer.go_backwards:
         x = tf.reverse(x, (0,))
         mask = None if mask is None else tf.reverse(mask, (0,))
-    cut = _boundaries(getattr(layer, "truncate", None), mask, tf.shape(x)[0])
-    states = tf.nest.map_structure(tf.convert_to_tensor, list(initial_state))
-    if path == "cell":
-        outputs, states = _cell_loop(layer, x, states, mask, cut, training)
-    else:
-        cell = cells.of(layer)
-        z, weights = cell.project(layer.cell, x, training)
-        loop = _plain_loop if path == "plain" else _compiled_loop
-        outputs, states = loop(cell, z, weights, states, mask, cut, layer.return_sequences)
-    return *_finish(layer, outputs, mask, x), states
+    return x, mask, _boundaries(getattr(layer, "truncate", None), mask, tf.shape(x)[0])
+
+
+def scan_layer(layer, step, sequences, initial_state, mask=None):
+    """Run a layer over whole sequences with a step of your own in place of its cell.
+
+    Args:
+        layer: A `keras.layers.RNN` that returns its sequence; gives direction and truncation.
+        step: `(x_t, states) -> (output, states)`, the output as wide as the first state.
+        sequences: floating (B, T, F).
+        initial_state: List of floating (B, H).
+        mask: bool (B, T) or None.
+
+    Returns:
+        `(outputs, *states)`: floating (B, T, H), zeros at masked steps, and the last states.
+    """
+    x, mask, cut = _time_major(layer, sequences, mask)
+    states = [tf.convert_to_tensor(state, x.dtype) for state in initial_state]
+    outputs, states = scan(step, x, states, mask, cut, states[0].shape[-1])
+    return _finish(layer, outputs, mask, x)[1], *states
 
 
 def _boundaries(truncate, mask, steps):
@@ -260,8 +287,7 @@ def scan(step, x, states, mask=None, cut=None, width=None):
 
 def _plain_loop(cell, z, weights, states, mask, cut, whole):
     def step(z_t, before):
-        after, _ = cell.step(z_t, weights, before)
-        return None, after
+        return None, cell.step(z_t, weights, before)
 
     width = states[0].shape[-1] if whole else None
     outputs, states = scan(step, z, states, mask, cut, width)
@@ -288,6 +314,25 @@ def _cell_loop(layer, x, states, mask, cut, training):
 # --- Compiled: the gradient is written by hand, so that each direction is one small XLA program.
 
 
+@tf.custom_gradient
+def _product(rows, kernel):
+    """`tf.matmul`, whose gradient multiplies with a transposed copy of the kernel.
+
+    TensorFlow's product with `transpose_b` takes up to twice as long on a CPU. The copy is made by
+    XLA because the graph optimiser would fold a transposition back into the product.
+    """
+
+    def gradient(d_z):
+        return tf.matmul(d_z, _transposed()(kernel)), tf.matmul(rows, d_z, transpose_a=True)
+
+    return tf.matmul(rows, kernel), gradient
+
+
+@functools.cache
+def _transposed():
+    return tf.function(tf.transpose, jit_compile=True, autograph=False)
+
+
 def _compiled_loop(cell, z, weights, states, mask, cut, whole):
     masks = [m for m in (mask, cut) if m is not None]
     forward = _forward(cell, mask is not None)
@@ -295,22 +340,21 @@ def _compiled_loop(cell, z, weights, states, mask, cut, whole):
     count = len(weights)
 
     @tf.custom_gradient
-    def recurrence(z, *tensors):
-        tensors = [tf.stop_gradient(tensor) for tensor in (z, *tensors)]
-        z, weights, states = tensors[0], tensors[1 : count + 1], tensors[count + 1 :]
-        hs, finals, kept = forward(z, weights, states, masks[:1] if mask is not None else [])
+    def recurrence(*tensors):
+        # What enters a compiled function must not be watched by an eager tape.
+        z, *rest = [tf.stop_gradient(tensor) for tensor in tensors]
+        weights, states = rest[:count], rest[count:]
+        hs, kept, finals = forward(z, weights, states, masks)
 
         def gradient(*upstream):
-            inputs = (list(upstream), weights, states, hs, kept, masks)
-            flat = tf.nest.flatten(inputs)
-
             @tf.custom_gradient
-            def once(*flat):
-                flat = [tf.stop_gradient(tensor) for tensor in flat]
-                result = backward(*tf.nest.pack_sequence_as(inputs, flat))
-                return tuple(tf.nest.flatten(result)), _refuse_second_derivative
+            def once(*everything):  # all that the result depends on, so that none is missed
+                above = [tf.stop_gradient(tensor) for tensor in everything[: len(upstream)]]
+                d_z, d_states = backward(above, tf.transpose(weights[0]), hs, kept, masks)
+                results = (*cell.weight_gradients(d_z, states[0], hs), *d_states)
+                return results, _refuse_second_derivative
 
-            return once(*flat)
+            return once(*upstream, *tensors)
 
         return ((hs,) if whole else ()) + tuple(finals), gradient
 
@@ -325,30 +369,38 @@ def _refuse_second_derivative(*_):
     )
 
 
+def _unstack_some(tensor):
+    """Unstack for XLA, whose loop body must have a step to read even if it never runs."""
+    missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
+    rank = tensor.shape.rank
+    return _unstack(tf.pad(tensor, [[0, missing], *[[0, 0]] * (rank - 1)]))
+
+
 @functools.cache
 def _forward(cell, masked):
     @tf.function(jit_compile=True, autograph=False)
     def forward(z, weights, states, masks):
         steps = tf.shape(z)[0]
-        z_list = _unstack(z)
-        mask_list = _unstack(masks[0]) if masked else None
-        widths = cell.kept_widths(states[0].shape[-1])
+        units = states[0].shape[-1]
+        z_list = _unstack_some(z)
+        mask_list = _unstack_some(masks[0]) if masked else None
 
-        def body(t, states, kept, *_):
-            after, keep = cell.step(_read(z_list, t, z), weights, states)
+        def body(t, states, written):
+            after, kept = cell.kept_step(_read(z_list, t, z), weights, states)
             if masked:
                 after = _select(_read(mask_list, t, masks[0]), after, states)
-            items = [*after, *keep]
-            return t + 1, after, [_write(k, t, i) for k, i in zip(kept, items, strict=True)]
+            items = [after[0], *kept]
+            return t + 1, after, [_write(w, t, i) for w, i in zip(written, items, strict=True)]
 
-        kept = [_reserve(steps, states[0], width) for width in widths]
-        _, finals, kept = tf.while_loop(
-            lambda t, *_: t < steps, body, (tf.constant(0), states, kept), maximum_iterations=steps
+        written = [_reserve(steps, states[0], units) for _ in range(1 + cell.kept)]
+        _, finals, written = tf.while_loop(
+            lambda t, *_: t < steps,
+            body,
+            (tf.constant(0), states, written),
+            maximum_iterations=steps,
         )
-        kept = [
-            _stack(k, states[0], width, z.shape[0]) for k, width in zip(kept, widths, strict=True)
-        ]
-        return kept[0], finals, kept[1:]
+        hs, *kept = [_stack(w, states[0], units, z.shape[0]) for w in written]
+        return hs, kept, finals
 
     return forward
 
@@ -356,24 +408,20 @@ def _forward(cell, masked):
 @functools.cache
 def _backward(cell, masked, truncated, whole):
     @tf.function(jit_compile=True, autograph=False)
-    def backward(upstream, weights, states, hs, kept, masks):
+    def backward(upstream, transposed, hs, kept, masks):
         steps = tf.shape(hs)[0]
-        units = hs.shape[-1]
-        before = [
-            tf.concat([first[None], sequence[:-1]], axis=0)[:steps]
-            for first, sequence in zip(states, [hs, *kept], strict=False)
-        ]  # the states that each step started from, (T, B, H)
-        saved = [hs, *kept, *before]
-        saved_lists = [_unstack(tensor) for tensor in saved]
-        mask_lists = [_unstack(m) for m in masks]
-        d_hs = _unstack(upstream[0]) if whole else None
-        widths = cell.gradient_widths(units)
+        widths = cell.gradient_widths(hs.shape[-1])
+        saved = [hs, *kept]
+        saved_lists = [_unstack_some(tensor) for tensor in saved]
+        mask_lists = [_unstack_some(m) for m in masks]
+        d_hs = _unstack_some(upstream[0]) if whole else None
+        d_finals = list(upstream[1:] if whole else upstream)
 
         def body(t, d_states, written):
             if whole:
                 d_states = [d_states[0] + _read(d_hs, t, upstream[0]), *d_states[1:]]
-            now = [_read(k, t, like) for k, like in zip(saved_lists, saved, strict=True)]
-            d_before, d_z = cell.step_gradient(now, weights, d_states)
+            h, *now = [_read(k, t, like) for k, like in zip(saved_lists, saved, strict=True)]
+            d_before, d_z = cell.step_gradient(h, now, transposed, d_states)
             if masked:
                 valid = _read(mask_lists[0], t, masks[0])
                 d_z = [tf.where(valid, d, tf.zeros_like(d)) for d in d_z]
@@ -381,18 +429,13 @@ def _backward(cell, masked, truncated, whole):
             if truncated:
                 cut = _read(mask_lists[-1], t, masks[-1])
                 d_before = [tf.where(cut, tf.zeros_like(d), d) for d in d_before]
-            written = [_write(w, t, d) for w, d in zip(written, d_z, strict=True)]
-            return t - 1, d_before, written
+            return t - 1, d_before, [_write(w, t, d) for w, d in zip(written, d_z, strict=True)]
 
-        written = [_reserve(steps, hs[0], width) for width in widths]
-        d_states = list(upstream[1:] if whole else upstream)
+        written = [_reserve(steps, d_finals[0], width) for width in widths]
         _, d_states, written = tf.while_loop(
-            lambda t, *_: t >= 0, body, (steps - 1, d_states, written), maximum_iterations=steps
+            lambda t, *_: t >= 0, body, (steps - 1, d_finals, written), maximum_iterations=steps
         )
-        d_z = [
-            _stack(w, states[0], width, hs.shape[0])
-            for w, width in zip(written, widths, strict=True)
-        ]
-        return *cell.weight_gradients(d_z, before[0]), *d_states
+        pairs = zip(written, widths, strict=True)
+        return [_stack(w, d_finals[0], width, hs.shape[0]) for w, width in pairs], d_states
 
     return backward

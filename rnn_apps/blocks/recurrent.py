@@ -254,7 +254,7 @@ class RecurrentStack(keras.layers.Layer):
         width = sequences_shape[-1]
         for number, forward in enumerate(self.forward_layers):
             shape = (*sequences_shape[:2], width)
-            for layer in self._directions(number):
+            for layer in self.directions(number):
                 layer.build(shape)
                 layer.built = True
             width = forward.cell.output_size * (2 if self.bidirectional else 1)
@@ -262,7 +262,8 @@ class RecurrentStack(keras.layers.Layer):
                 self.norms[number].build((*sequences_shape[:2], width))
         self.built = True
 
-    def _directions(self, number):
+    def directions(self, number):
+        """Return the forward and, if there is one, the backward layer of a number."""
         return [layers[number] for layers in (self.forward_layers, self.backward_layers) if layers]
 
     def call(self, sequences, mask=None, initial_state=None, training=None):
@@ -312,7 +313,7 @@ class RecurrentStack(keras.layers.Layer):
         return {"sequence": sequences, "state": states, "both": (sequences, states)}[self.returns]
 
     def _run_directions(self, number, inputs, run, given):
-        layers = self._directions(number)
+        layers = self.directions(number)
         share = None if given is None else len(given) // len(layers)
         outputs, states = [], []
         for index, layer in enumerate(layers):
@@ -332,7 +333,7 @@ class RecurrentStack(keras.layers.Layer):
             A list with, for each layer, a list of floating (B, H).
         """
         return [
-            [s for layer in self._directions(n) for s in layer.get_initial_state(batch_size)]
+            [s for layer in self.directions(n) for s in layer.get_initial_state(batch_size)]
             for n in range(self.num_layers)
         ]
 
@@ -346,7 +347,7 @@ class RecurrentStack(keras.layers.Layer):
     def _state_sizes(self):
         """Widths of the states of each layer, nested as the state is."""
         return [
-            [size for layer in self._directions(n) for size in layer.state_size]
+            [size for layer in self.directions(n) for size in layer.state_size]
             for n in range(self.num_layers)
         ]
 
