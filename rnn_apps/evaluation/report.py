@@ -61,7 +61,7 @@ class Report:
         return _plain({**own, **extras})
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `report.json`, `metrics.png` and one PNG per figure, each file whole or not at all.
+        """Write `report.json`, `metrics.png` and a PNG per figure, each whole or not at all.
 
         Args:
             folder: made if it is not there; files of an earlier report are replaced.
@@ -71,8 +71,8 @@ class Report:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, draw in {"metrics": self._draw_metrics, **self.figures}.items():
+        paths, bars = [], {"metrics": self._draw_metrics} if self.metrics else {}
+        for name, draw in {**bars, **self.figures}.items():
             picture = io.BytesIO()
             draw().savefig(picture, format="png", dpi=150)
             paths.append(_write(folder / f"{name}.png", picture.getvalue()))
@@ -105,8 +105,8 @@ class Report:
         columns = {"model": self.metrics, **self.baselines}
         height = 0.9 + 0.42 * len(columns)
         figure = Figure(figsize=(7.5, height * len(self.metrics) + 0.4), layout="constrained")
-        panels = figure.subplots(max(1, len(self.metrics)), 1, squeeze=False)[:, 0]
-        for panel, metric in zip(panels, self.metrics, strict=False):
+        panels = figure.subplots(len(self.metrics), 1, squeeze=False)[:, 0]
+        for panel, metric in zip(panels, self.metrics, strict=True):
             _draw_bars(panel, {name: c.get(metric) or {} for name, c in columns.items()})
             panel.set_title(metric.replace("_", " "), loc="left", fontsize=11)
         figure.suptitle(f"{self.application} on {self.data} ({self.examples:,} examples)",
