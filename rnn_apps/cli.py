@@ -60,7 +60,7 @@ def _parser():
         added.set_defaults(command=function)
         return added
 
-    app = {"choices": APPLICATIONS, "metavar": "APP", "help": " or ".join(APPLICATIONS)}
+    app = {"type": _known, "metavar": "APP", "help": " or ".join(APPLICATIONS)}
     run = {"metavar": "RUN", "help": "a run folder or a .keras file"}
     verb(_list, "list", "list applications, templates, cells and built-in data")
     added = verb(_quickstart, "quickstart", "train, judge, export and ask, on built-in data")
@@ -89,6 +89,14 @@ def _parser():
     return parser
 
 
+def _known(name):
+    if name not in APPLICATIONS:
+        raise argparse.ArgumentTypeError(
+            f"there is no application {name!r}, only {', '.join(APPLICATIONS)}"
+        )
+    return name
+
+
 def _add_data(parser, required):
     parser.add_argument("--data", required=required, type=str, help=_DATA_HELP)
     parser.add_argument("--columns", type=str, metavar="FEATURE=COLUMN,…", help="where a file or "
@@ -111,7 +119,7 @@ def _quiet_import():
     if "tensorflow" in sys.modules:
         yield
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     screen = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -183,6 +191,7 @@ def _quickstart(options, rest):
             import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
         script = _templates() / name / "train.py"
         _say(f"== {name}: {script}")
+        sys.argv = [str(script)]
         finished = runpy.run_path(str(script), run_name="__main__")
         version, request = finished["version"], finished["REQUEST"]
         served = tf.saved_model.load(version).signatures["serving_default"]

@@ -4,3 +4,22 @@ Dimension letters, used in every docstring and every shape comment of the packag
 B batch, T source steps, U target steps, F features, E embedding, H units, V vocabulary, K beams,
 Q quantiles, C classes.
 """
+
+from rnn_apps.blocks.attention import AttentionPooling, SequencePooling
+from rnn_apps.blocks.embedding import TokenEmbedding
+from rnn_apps.blocks.gradient_flow import gradient_flow, plot_gradient_flow
+from rnn_apps.blocks.ordinal import OrdinalHead
+from rnn_apps.blocks.recurrent import GRU, LSTM, RecurrentStack, SimpleRNN
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "AttentionPooling",
+    "OrdinalHead",
+    "RecurrentStack",
+    "SequencePooling",
+    "SimpleRNN",
+    "TokenEmbedding",
+    "gradient_flow",
+    "plot_gradient_flow",
+]
