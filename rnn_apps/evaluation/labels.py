@@ -3,6 +3,14 @@
 Every interval is the middle 95 % of what the metric takes on when the examples are drawn again with
 replacement (Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13). The model and its
 baselines are judged on the same draws, so that their difference is a paired one (ibid., ch. 8).
+
+- accuracy: share of the examples whose most probable class is the label.
+- macro_f1: mean F1 of the classes that occur as a label or as an answer.
+- roc_auc: area under the ROC curve (Hanley & McNeil 1982: ties count half), for more than two
+  classes the mean of one class against the rest, over the classes that occur.
+- expected_calibration_error: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3,
+  15 bins of equal width. Its interval is moved by the bias of the resamples, which are less
+  calibrated than the sample they come from.
 """
 
 import functools
@@ -29,14 +37,6 @@ def judge(
     resamples: int = 1000,
 ) -> Report:
     """Measure predicted probabilities against labels, beside the baselines' on the same examples.
-
-    - accuracy: share of the examples whose most probable class is the label.
-    - macro_f1: mean F1 of the classes that occur as a label or as an answer.
-    - roc_auc: area under the ROC curve (Hanley & McNeil 1982: ties count half), for more than two
-      classes the mean of one class against the rest, over the classes that occur.
-    - expected_calibration_error: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3,
-      15 bins of equal width. Its interval is moved by the bias of the resamples, which are less
-      calibrated than the sample they come from.
 
     Args:
         labels: int (N,), index of the true class in `classes`.
