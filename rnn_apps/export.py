@@ -132,6 +132,9 @@ def _as_tensors(signatures, warm_up):
         if name not in signatures:
             raise ValueError(f"Warm-up requests for {name!r}, but the signatures are "
                              f"{sorted(signatures)}; name one of these.")
+        if not isinstance(signatures[name].structured_outputs, Mapping):
+            raise ValueError(f"The signature {name!r} returns a bare tensor; return a dict, whose "
+                             "keys become the names of the outputs.")
         specs = _specs(signatures[name])
         for example in examples:
             if set(example) != set(specs):

@@ -169,6 +169,13 @@ def test_an_endpoint_that_answers_differently_after_reloading_is_not_published(t
     assert entries(tmp_path) == []
 
 
+def test_outputs_need_names(tmp_path):
+    function = concrete(lambda x: x, x=([None], tf.float32))
+    with pytest.raises(ValueError, match="return a dict"):
+        publish({"serving_default": function}, tmp_path, warm_up={"serving_default": []})
+    assert entries(tmp_path) == []
+
+
 def test_a_resource_that_was_not_handed_over_is_named_and_works_once_it_is(tmp_path):
     pairs = tf.lookup.KeyValueTensorInitializer(["a"], [7])
     table = tf.lookup.StaticHashTable(pairs, default_value=0)

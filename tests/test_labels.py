@@ -120,6 +120,20 @@ def test_the_verdict_says_better_worse_and_cannot_tell():
     assert difference["low"] < expected < difference["high"] < 0
     assert f"loses to C by {-100 * expected:.2f} points" in report.verdict
     assert "no baseline" in judged(labels, good).verdict
+    slightly = good.copy()
+    row = np.flatnonzero(good.argmax(1) != labels)[0]
+    slightly[row] = slightly[row, ::-1]
+    verdict = judged(labels, good, baselines={"D": slightly}).verdict
+    assert "cannot be told apart from D (difference -0.05 points" in verdict
+
+
+def test_a_class_that_never_occurs_does_not_count_in_macro_f1():
+    labels, probabilities = random_answers(200, 3)
+    labels[labels == 2], probabilities[:, 2] = 0, 0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    value = judged(labels, probabilities).metrics["macro_f1"]["value"]
+    answers = probabilities.argmax(1)
+    assert value == pytest.approx(metrics.f1_score(labels, answers, average="macro"))
 
 
 def test_a_model_cannot_be_told_apart_from_itself():
@@ -216,10 +230,10 @@ def texts(classes, count):
 def test_logistic_regression_learns_words(classes, count):
     train, labels = texts(classes, count)
     asked, truth = [text + " again" for text in train], labels
-    answers = tfidf_logistic_regression(train, labels, asked, classes + 1)
+    answers = tfidf_logistic_regression(train, labels + 1, asked, classes + 1)
     assert answers.shape == (count, classes + 1)
     np.testing.assert_allclose(answers.sum(1), 1)
-    assert (answers.argmax(1) == truth).all() and (answers[:, classes] == 0).all()
+    assert (answers.argmax(1) == truth + 1).all() and (answers[:, 0] == 0).all()
 
 
 def test_word_pairs_count():

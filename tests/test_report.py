@@ -18,7 +18,7 @@ def metric(value, low, high):
 
 def example(**changes):
     fields = {
-        "application": "forecasting", "data": "prices $63", "examples": 12345,
+        "application": "forecasting", "data": "prices $_$", "examples": 12345,
         "metrics": {"error": metric(np.float32(0.25), 0.2, 0.3), "coverage": metric(*[None] * 3)},
         "baselines": {"persistence": {"error": metric(1234.5678, 0.0, 2000)}},
         "verdict": "The model beats persistence.",
@@ -29,7 +29,7 @@ def example(**changes):
 
 def test_the_dictionary_has_the_shape_that_people_script_against():
     assert example().to_dict() == {
-        "application": "forecasting", "data": "prices $63", "examples": 12345,
+        "application": "forecasting", "data": "prices $_$", "examples": 12345,
         "metrics": {"error": metric(0.25, 0.2, 0.3),
                     "coverage": {**metric(None, None, None),
                                  "reason": "Coverage needs quantiles."}},
@@ -61,7 +61,7 @@ def test_json_is_strict_whatever_the_numbers_are(tmp_path):
 
 def test_the_table_shows_every_metric_with_its_interval_and_the_verdict():
     text = str(example())
-    assert "forecasting on prices $63, 12,345 examples" in text
+    assert "forecasting on prices $_$, 12,345 examples" in text
     assert "0.250 [0.200, 0.300]" in text and "1235 [0.000, 2000]" in text
     assert "Coverage needs quantiles." in text.splitlines()
     assert text.splitlines()[-1] == "The model beats persistence."

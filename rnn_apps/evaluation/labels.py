@@ -3,6 +3,14 @@
 Every interval is the middle 95 % of what the metric takes on when the examples are drawn again with
 replacement (Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13). The model and its
 baselines are judged on the same draws, so that their difference is a paired one (ibid., ch. 8).
+
+- accuracy: share of the examples whose most probable class is the label.
+- macro_f1: mean F1 of the classes that occur as a label or as an answer.
+- roc_auc: area under the ROC curve (Hanley & McNeil 1982: ties count half), for more than two
+  classes the mean of one class against the rest, over the classes that occur.
+- expected_calibration_error: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3,
+  15 bins of equal width. Its interval is moved by the bias of the resamples, which are less
+  calibrated than the sample they come from.
 """
 
 import functools
@@ -30,14 +38,6 @@ def judge(
 ) -> Report:
     """Measure predicted probabilities against labels, beside the baselines' on the same examples.
 
-    - accuracy: share of the examples whose most probable class is the label.
-    - macro_f1: mean F1 of the classes that occur as a label or as an answer.
-    - roc_auc: area under the ROC curve (Hanley & McNeil 1982: ties count half), for more than two
-      classes the mean of one class against the rest, over the classes that occur.
-    - expected_calibration_error: Guo et al. 2017, On Calibration of Modern Neural Networks, eq. 3,
-      15 bins of equal width. Its interval is moved by the bias of the resamples, which are less
-      calibrated than the sample they come from.
-
     Args:
         labels: int (N,), index of the true class in `classes`.
         probabilities: float (N, C), each row sums to 1.
@@ -49,8 +49,8 @@ def judge(
         resamples: how many times the examples are drawn again.
 
     Returns:
-        A `Report` with the confusion matrix (rows: true class, columns: answer), the calibration
-        curve and the differences in accuracy among its extras.
+        A `Report`; its extras hold the confusion matrix (rows: true class, columns: answer), the
+        calibration curve and the differences in accuracy.
 
     Raises:
         ValueError: shapes do not fit, labels are no indices, or probabilities are none.
@@ -75,16 +75,13 @@ def judge(
         name: _metric(columns[0].accuracy - column.accuracy, draws[0][:, 0] - draw[:, 0])
         for name, column, draw in zip(baselines, columns[1:], draws[1:], strict=True)
     }
-    matrix = _confusion_matrix(columns[0], draws[0][:, len(_METRICS):])
-    curve = columns[0].calibration()
+    extras = {"accuracy_differences": differences, **_pictured(columns[0], draws[0], classes),
+              "bootstrap": {"resamples": resamples, "seed": seed, "level": 0.95}}
     return Report(
         application, data, len(labels), measured[0],
-        dict(zip(baselines, measured[1:], strict=True)), _verdict(differences),
-        extras={"classes": classes, "confusion_matrix": matrix, "calibration": curve,
-                "accuracy_differences": differences,
-                "bootstrap": {"resamples": resamples, "seed": seed, "level": 0.95}},
-        figures={"confusion_matrix": functools.partial(_draw_confusion, matrix, classes),
-                 "calibration": functools.partial(_draw_calibration, curve)},
+        dict(zip(baselines, measured[1:], strict=True)), _verdict(differences), extras,
+        figures={name: functools.partial(draw, extras) for name, draw in
+                 (("confusion_matrix", _draw_confusion), ("calibration", _draw_calibration))},
     )
 
 
@@ -274,10 +271,12 @@ def _metric(value, draws):
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def _confusion_matrix(column, draws):
+def _pictured(column, draws, classes):
+    """What the pictures show, for the report's file too."""
     matrix = column.confusion(np.ones(column.size))
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0).reshape(2, *matrix.shape)
-    return {"value": matrix.astype(int), "low": low, "high": high}
+    ends = np.percentile(draws[:, len(_METRICS):], [2.5, 97.5], axis=0).reshape(2, *matrix.shape)
+    cells = {"value": matrix.astype(int), "low": ends[0], "high": ends[1]}
+    return {"classes": classes, "confusion_matrix": cells, "calibration": column.calibration()}
 
 
 def _verdict(differences):
@@ -325,10 +324,10 @@ def _check_probabilities(probabilities, labels, classes, name):
     return probabilities
 
 
-def _draw_confusion(matrix, classes):
+def _draw_confusion(extras):
     from matplotlib.figure import Figure
 
-    counts = matrix["value"]
+    classes, counts = extras["classes"], extras["confusion_matrix"]["value"]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.2 + 0.55 * len(classes)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -344,9 +343,10 @@ def _draw_confusion(matrix, classes):
     return figure
 
 
-def _draw_calibration(curve):
+def _draw_calibration(extras):
     from matplotlib.figure import Figure
 
+    curve = extras["calibration"]
     figure = Figure(figsize=(5.5, 6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
