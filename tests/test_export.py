@@ -13,8 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from rnn_apps import export
-from rnn_apps.export import Endpoint, Finding, check, publish
+from rnn_apps.export import Endpoint, Finding, check, checking, publish, publishing
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
@@ -122,14 +121,14 @@ def test_a_number_taken_in_the_last_moment_is_not_overwritten(tmp_path, monkeypa
             (Path(target) / "saved_model.pb").write_text("another's")
         real(source, target)
 
-    monkeypatch.setattr(export.os, "rename", late)
+    monkeypatch.setattr(publishing.os, "rename", late)
     assert publish(scorer(2), tmp_path).name == "2"
     assert (tmp_path / "1" / "saved_model.pb").read_text() == "another's"
 
 
 def test_leftovers_of_a_killed_export_are_removed_and_those_of_a_living_one_are_not(tmp_path):
     (tmp_path / ".export-1-dead" / "variables").mkdir(parents=True)
-    with export._reserve(tmp_path) as living:
+    with publishing._reserve(tmp_path) as living:
         publish(scorer(2), tmp_path)
         assert entries(tmp_path) == sorted([living.name, "1"])
     assert entries(tmp_path) == ["1"]
@@ -449,7 +448,7 @@ def test_operations_a_server_cannot_or_should_not_run_are_named(tmp_path, functi
 
 def test_foreign_operations_are_listed_and_those_of_core_tensorflow_are_not(published, tmp_path):
     def rename(graph):
-        node = next(n for n in export._nodes(graph) if n.op == "StringLength")
+        node = next(n for n in checking._nodes(graph) if n.op == "StringLength")
         node.op = "WordpieceTokenizeWithOffsets"
         graph.graph_def.node.add(name="one_more", op="MyOwnOp")
 
@@ -574,7 +573,7 @@ def test_a_table_written_into_the_graph_is_noticed(tmp_path):
 
 
 def test_a_huge_graph_is_noticed(published, monkeypatch):
-    monkeypatch.setattr(export, "_MAX_GRAPH_BYTES", 1000)
+    monkeypatch.setattr(checking, "_MAX_GRAPH_BYTES", 1000)
     assert "2 GB" in found(published, "warning")[0]
 
 
@@ -586,8 +585,8 @@ def test_warm_up_that_would_stop_a_server_is_an_error(published, tmp_path):
         ([b"\xff\xff"], "no PredictionLog"),
         ([b""], "no request"),
         ([b"\x2a\x00"], "session_run_log"),
-        ([export._prediction_log("m", "gone", text)], "'gone'"),
-        ([export._prediction_log("m", "sum", {"x": tf.constant(["a"])})], "['x'], not ['text']"),
+        ([publishing._prediction_log("m", "gone", text)], "'gone'"),
+        ([publishing._prediction_log("m", "sum", {"x": tf.constant(["a"])})], "['x'], not ['text']"),
         (good * 251, "1004 records"),
     ):
         with tf.io.TFRecordWriter(str(path / WARM_UP)) as writer:

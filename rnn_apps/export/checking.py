@@ -1,22 +1,14 @@
-"""From traced endpoints to a published SavedModel version, and what is wrong with any SavedModel.
+"""What a model server, or whoever moves the folder, would stumble over in any SavedModel.
 
-`publish` writes beside the versions, checks by reading back, and shows the result with one rename:
-a model server that watches the folder sees a whole version or none. `check` reads the files without
-running the model, so it also explains what does not load.
+`check` reads the files without running the model, so it also explains what does not load.
 """
 
-import contextlib
 import dataclasses
-import errno
-import fcntl
 import functools
 import hashlib
 import os
 import re
-import secrets
-import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,32 +17,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-_WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
+WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 _MAX_WARM_UP = 1000  # a model server refuses to load a version with more records
 _MAX_GRAPH_BYTES = 100 << 20
 _MAX_INLINED = 10_000
-_UNFINISHED = ".export-"  # not a number, so no model server takes it for a version
+UNFINISHED = ".export-"  # not a number, so no model server takes it for a version
 _LEVELS = ("error", "warning", "note")
-
-
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """One thing an application answers, before it is traced.
-
-    Args:
-        function: graph function from one tensor per input to a dict of named tensors, batch first.
-        inputs: name, dtype and shape of each input, e.g. `tf.TensorSpec([None], tf.string)`.
-        examples: raw requests as columns, replayed before publishing and at a server's start.
-
-    Example:
-        >>> spec = {"text": tf.TensorSpec([None], tf.string, name="text")}
-        >>> endpoint = Endpoint(lambda text: {"bytes": tf.strings.length(text)}, spec,
-        ...                     examples=[{"text": ["short", "a longer one"]}])
-    """
-
-    function: Callable[..., dict[str, tf.Tensor]]
-    inputs: dict[str, tf.TensorSpec]
-    examples: list[dict[str, list]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,212 +40,11 @@ class Finding:
         return f"{self.level}: {self.what}. {self.advice}."
 
 
-# --- publishing ----------------------------------------------------------------------------------
-
-
-def publish(
-    signatures: Mapping[str, Callable],
-    folder: str | os.PathLike,
-    *,
-    trackables: Sequence = (),
-    warm_up: Mapping[str, Sequence[Mapping[str, np.ndarray]]] | None = None,
-) -> Path:
-    """Write the next version of a SavedModel into `folder`, whole or not at all.
-
-    Only the variables that the signatures use are stored, each once. The version is read back and
-    every warm-up request is answered by both, before one rename makes it visible.
-
-    Args:
-        signatures: name → `tf.types.experimental.ConcreteFunction` that returns a dict of tensors.
-        folder: the model's base folder; versions are its children `1`, `2`, …
-        trackables: what else the functions need: tokenizers, lookup tables.
-        warm_up: name of a signature → requests, each `{input: array with batch dimension}`.
-
-    Returns:
-        The folder of the new version, one above the largest number present.
-
-    Raises:
-        ValueError: a request does not fit its signature, `check` finds an error, or the reloaded
-            version answers differently; nothing is published.
-        OSError: the folder cannot be written or has no room; nothing is left behind.
-
-    Example:
-        >>> spec = [tf.TensorSpec([None], tf.string, name="text")]
-        >>> count = tf.function(lambda text: {"bytes": tf.strings.length(text)}, spec)
-        >>> path = publish({"serving_default": count.get_concrete_function()}, "saved_models/count",
-        ...                warm_up={"serving_default": [{"text": np.array(["a", "bc"])}]})
-        >>> path.name
-        '1'
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "This is a file; name the folder that is to hold "
-                                 "the versions", str(folder))
-    requests = _as_tensors(signatures, warm_up or {})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        with _reserve(folder) as temporary:
-            _write(temporary, signatures, trackables, requests, folder.name)
-            _verify(temporary, signatures, requests)
-            return _show(temporary, folder)
-    except Exception as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or re.search(
-            "no space left|disk quota", str(error), re.IGNORECASE
-        ):
-            raise _no_room(folder, signatures) from error
-        raise
-
-
-def _as_tensors(signatures, warm_up):
-    """Check each request against its signature; return name → list of {input: tensor}."""
-    requests = {name: [] for name in signatures}
-    for name, examples in warm_up.items():
-        if name not in signatures:
-            raise ValueError(f"Warm-up requests for {name!r}, but the signatures are "
-                             f"{sorted(signatures)}; name one of these.")
-        if not isinstance(signatures[name].structured_outputs, Mapping):
-            raise ValueError(f"The signature {name!r} returns a bare tensor; return a dict, whose "
-                             "keys become the names of the outputs.")
-        specs = _specs(signatures[name])
-        for example in examples:
-            if set(example) != set(specs):
-                raise ValueError(f"A warm-up request of {name!r} has the inputs {sorted(example)}; "
-                                 f"the signature takes {sorted(specs)}.")
-            tensors = {key: tf.constant(example[key], specs[key].dtype) for key in sorted(specs)}
-            requests[name].append(tensors)
-    return requests
-
-
-def _specs(function):
-    """Input name → TensorSpec of a concrete function."""
-    return {spec.name: spec for spec in tf.nest.flatten(function.structured_input_signature)}
-
-
-@contextlib.contextmanager
-def _reserve(folder):
-    """Make a hidden folder beside the versions, locked for as long as this process works on it."""
-    lock = None
-    while lock is None:
-        path = folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
-        path.mkdir()
-        try:
-            lock = _lock(path)
-        except (BlockingIOError, FileNotFoundError):  # another export's sweep came between
-            continue
-        except OSError:  # a file system without locks, where nothing is ever swept
-            break
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)  # already renamed if all went well
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(path):
-    """Open and lock a folder that is there; the kernel lets go of it when the process ends."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.stat(path)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _sweep(folder):
-    """Remove what killed exports left: the unfinished folders that no living process has locked."""
-    for path in folder.glob(f"{_UNFINISHED}*"):
-        with contextlib.suppress(OSError):
-            lock = _lock(path)
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
-
-
-def _write(path, signatures, trackables, requests, model_name):
-    module = tf.Module()
-    in_use = {id(v): v for function in signatures.values() for v in function.variables}
-    module.variables_in_use = list(in_use.values())
-    module.trackables = list(trackables)
-    try:
-        tf.saved_model.save(module, str(path), signatures=dict(signatures))
-    except AssertionError as error:
-        raise ValueError(f"A signature uses a resource that was not handed over; add its owner to "
-                         f"`trackables`: {error}") from error
-    (path / _WARM_UP).parent.mkdir()
-    with tf.io.TFRecordWriter(str(path / _WARM_UP)) as writer:
-        for name, examples in requests.items():
-            for example in examples:
-                writer.write(_prediction_log(model_name, name, example))
-
-
-def _verify(path, signatures, requests):
-    """Raise ValueError unless what lies in `path` loads and answers as the traced functions do."""
-    errors = [str(finding) for finding in _check_version(path) if finding.level == "error"]
-    if errors:
-        raise ValueError("Not published, because a model server would fail: " + " ".join(errors))
-    loaded = tf.saved_model.load(str(path))
-    for name, examples in requests.items():
-        for example in examples:
-            expected, answer = signatures[name](**example), loaded.signatures[name](**example)
-            for key, tensor in expected.items():
-                if not _same(tensor.numpy(), answer[key].numpy()):
-                    raise ValueError(f"Not published: reloaded, the signature {name!r} answers "
-                                     f"another {key!r} than before; make the endpoint a pure "
-                                     f"function of its inputs.")
-
-
-def _same(left, right):
-    if left.shape != right.shape or left.dtype != right.dtype:
-        return False
-    if left.dtype.kind == "f":
-        return np.allclose(left, right, rtol=1e-5, atol=1e-5, equal_nan=True)
-    return np.array_equal(left, right)
-
-
-def _show(temporary, folder):
-    """Bring every byte to the disk, then rename to the next free number."""
-    for parent, _, files in os.walk(temporary, topdown=False):
-        for name in [*files, "."]:
-            _sync(os.path.join(parent, name))
-    while True:
-        path = folder / str(max([0, *_versions(folder)]) + 1)
-        try:
-            os.rename(temporary, path)
-        except OSError as error:  # another export took the number: take the next
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise
-        else:
-            _sync(folder)
-            return path
-
-
-def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _no_room(folder, signatures):
-    variables = {id(v): v for function in signatures.values() for v in function.variables}
-    needed = sum(v.dtype.size * v.shape.num_elements() for v in variables.values())
-    needed += sum(f.graph.as_graph_def().ByteSize() for f in signatures.values())
-    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
-    free = shutil.disk_usage(existing).free
-    return OSError(errno.ENOSPC, f"No room to export: the model takes about {needed / 1e6:.1f} MB "
-                   f"and {free / 1e6:.1f} MB are free there; make room or choose another folder. "
-                   "Nothing was left behind", str(folder))
-
-
 # --- warm-up records: tensorflow.serving.PredictionLog without its package ------------------------
 
 
 @functools.cache
-def _warm_up_message():
+def warm_up_message():
     """Declare the few fields we read or write, with the numbers of prediction_log.proto.
 
     A nested message that we do not look into is declared as bytes: the same on the wire.
@@ -298,19 +69,6 @@ def _warm_up_message():
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("rnn_apps.Log"))
 
-
-def _prediction_log(model_name, signature_name, request):
-    log = _warm_up_message()()
-    target = log.predict_log.request
-    target.model_spec.name = model_name.encode()
-    target.model_spec.signature_name = signature_name.encode()
-    for name, tensor in request.items():
-        proto = tf.make_tensor_proto(tensor.numpy(), tensor.dtype, tensor.shape)
-        target.inputs.add(key=name.encode(), value=proto.SerializeToString(deterministic=True))
-    return log.SerializeToString(deterministic=True)
-
-
-# --- checking ------------------------------------------------------------------------------------
 
 _SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize", "IdToString")}
 _OP_RULES = (
@@ -348,7 +106,7 @@ def check(saved_model: str | os.PathLike) -> list[Finding]:
     """
     path = Path(saved_model)
     if _graph_file(path):
-        findings = list(_check_version(path))
+        findings = list(check_version(path))
         if _number(path.resolve().name) is None:
             findings.append(Finding(
                 "warning", f"The folder's name {path.resolve().name!r} is not a version number",
@@ -364,7 +122,8 @@ def _number(name):
     return int(name) if re.fullmatch(r"[+-]?\d{1,19}", name, re.ASCII) else None
 
 
-def _versions(folder):
+def versions_in(folder):
+    """Return the version numbers that a model server sees in a base folder."""
     return [n for n in (_number(name) for name in os.listdir(folder)) if n is not None]
 
 
@@ -380,13 +139,13 @@ def _check_base(path):
         more = " written by model.export()" if path.suffix in (".keras", ".h5") else ""
         yield Finding("error", f"{path} {what}", f"Give the folder of a SavedModel{more}")
         return
-    versions, names = _versions(path), sorted(os.listdir(path))
+    versions, names = versions_in(path), sorted(os.listdir(path))
     for name in names:
         child = path / name
         if _number(name) is not None:
-            for finding in _check_version(child):
+            for finding in check_version(child):
                 yield dataclasses.replace(finding, what=f"Version {name}: {finding.what}")
-        elif name.startswith(_UNFINISHED):
+        elif name.startswith(UNFINISHED):
             yield Finding("note", f"{name} is what a running or killed export has written so far",
                           "The next export removes it if nobody works on it")
         elif _graph_file(child):
@@ -403,7 +162,7 @@ def _check_base(path):
                       "saved_model.pb and variables/")
 
 
-def _check_version(path):
+def check_version(path):
     """Yield every finding about the one SavedModel in the folder `path`."""
     file = _graph_file(path)
     if file is None:
@@ -587,10 +346,10 @@ def _check_size(file, graph):
 
 
 def _check_warm_up(path, signatures):
-    file = path / _WARM_UP
+    file = path / WARM_UP
     if not file.is_file():
         yield Finding("note", "There are no warm-up requests, so the first answer is slow",
-                      f"Publish with warm_up=…, which writes {_WARM_UP}")
+                      f"Publish with warm_up=…, which writes {WARM_UP}")
         return
     count, problems = 0, Counter()
     try:
@@ -607,7 +366,7 @@ def _check_warm_up(path, signatures):
 
 def _warm_up_problem(record, signatures):
     """What is wrong with one serialized PredictionLog, or None."""
-    log = _warm_up_message()()
+    log = warm_up_message()()
     try:
         log.ParseFromString(record)
     except DecodeError:

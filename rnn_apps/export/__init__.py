@@ -1,0 +1,6 @@
+"""From traced endpoints to a published SavedModel version, and what is wrong with any of them."""
+
+from rnn_apps.export.checking import Finding, check
+from rnn_apps.export.publishing import Endpoint, publish
+
+__all__ = ["Endpoint", "Finding", "check", "publish"]
