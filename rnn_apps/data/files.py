@@ -13,6 +13,8 @@ import numpy as np
 
 from rnn_apps.data.examples import find_column
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_QUOTE_WITHIN = re.compile(r'[^\t\n\r"]"[^\t\n\r"]')  # in a quoted file these are doubled
 _QUOTED_FIELD = re.compile(r'(?<![^\t\n\r])"(?:[^"]|"")*+"(?![^\t\n\r])')
 
 
@@ -122,7 +124,7 @@ def _csv(text, names, path):
 
 
 def _tsv(text, names, path):
-    quoted = '"' not in _QUOTED_FIELD.sub("", text)
+    quoted = not _QUOTE_WITHIN.search(text) and '"' not in _QUOTED_FIELD.sub("", text)
     rows = _quoted_rows(text, "\t", path) if quoted else _plain_rows(text)
     return _delimited(rows, names, path)
 
@@ -224,7 +226,7 @@ def _checked(row, names):
             return f"'{names[feature]}' is {json.dumps(value):.60}, not a text"
         if position and not value.strip():
             return f"'{names[feature]}' is empty"
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and _SURROGATE.search(value):
             return f"'{names[feature]}' holds half a surrogate pair, which is no character"
         texts.append(value)
     return texts

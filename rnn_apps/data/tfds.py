@@ -119,9 +119,9 @@ def _generate(builder_class, keys):
                 builder.download_and_prepare()
             found, _ = _read(builder, keys, SPLITS, "builtin")
             _publish(Path(builder.data_dir), cache / Path(builder.data_dir).relative_to(folder))
-    except PermissionError as error:
-        raise PermissionError(
-            f"The built-in data cannot be written to {cache} ({error.strerror}); set "
+    except OSError as error:
+        raise OSError(
+            f"The built-in data cannot be written to {cache} ({error}); set "
             "XDG_CACHE_HOME to a folder that can be written."
         ) from error
     return found
