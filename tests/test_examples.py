@@ -89,7 +89,7 @@ def test_bytes_that_are_no_text_stay_bytes_and_lists_stay_lists():
         (["a", "b"], ["1"], "differ in length: 2 of 'text', 1 of 'label'"),
         ("a text", None, r"pass \['a text'\]"),
         (3, None, "came as int"),
-        (pd.DataFrame({"txt": ["a"], "label": ["1"]}), None, "'txt', 'label'; did you mean 'txt'"),
+        (pd.DataFrame({"txt": ["a"], "label": ["1"]}), None, "'txt', 'label' .did you mean 'txt'"),
         ({"text": ["a"], "lable": ["1"]}, None, "no column 'label'.*did you mean 'lable'"),
         ([{"text": "a", "label": 1}, {"text": "b"}], None, "Example 1 has no 'label'"),
         (["a", None], ["1", "0"], "'text' of example 1 is missing"),

@@ -117,6 +117,7 @@ def test_column_names_can_be_given(tmp_path):
         ({"test": "a.csv"}, "Every text of train is in the data it is judged on"),
         ({"source": "one.csv"}, "one text only"),
         ({"source": "builtin", "columns": {"text": "txt"}}, "no column 'txt'.*mean 'text'"),
+        ({"columns": {"text": "txt"}}, "no column 'txt' in .*pass columns={'text': 'text'}"),
     ],
 )
 def test_a_wrong_setting_is_said_in_one_sentence(tmp_path, monkeypatch, settings, sentence):

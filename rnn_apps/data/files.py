@@ -169,7 +169,8 @@ def _delimited(rows, names, path):
         raise ValueError(f"{path}, line 1: {header}; the first line must name the columns.")
     where = f"the first line of {path}"
     positions = [
-        header.index(find_column(column, header, where=where)) for column in names.values()
+        header.index(find_column(column, header, feature=feature, where=where))
+        for feature, column in names.items()
     ]
     for column in names.values():
         if header.count(column) > 1:
@@ -195,8 +196,8 @@ def _jsonl(text, names, path):
             rows.append((f"line {number}", _json_object(line)))
     found = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
     if found:
-        for column in names.values():
-            find_column(column, found, where=f"the objects of {path}")
+        for feature, column in names.items():
+            find_column(column, found, feature=feature, where=f"the objects of {path}")
     for place, row in rows:
         if isinstance(row, dict):
             lacking = [column for column in names.values() if column not in row]
