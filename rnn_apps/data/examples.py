@@ -106,12 +106,13 @@ def fingerprint(columns):
     return digest.hexdigest()
 
 
-def find_column(name, found, *, where="the examples"):
+def find_column(name, found, *, feature=None, where="the examples"):
     """Returns `name` if it is one of the columns found, and says what to type if it is not.
 
     Args:
         name: the column looked for.
         found: the names of the columns that are there.
+        feature: the feature it holds, if that has another name; for the sentence.
         where: what holds them, for the sentence.
 
     Returns:
@@ -128,11 +129,12 @@ def find_column(name, found, *, where="the examples"):
     if name in found:
         return name
     close = difflib.get_close_matches(name, found, n=1, cutoff=0.6)
-    advice = f"rename it or pass columns={{'{name}': '{close[0] if close else 'NAME'}'}} to `load`"
-    guess = f"; did you mean '{close[0]}'?" if close else ";"
+    pair = f"{{'{feature or name}': '{close[0] if close else 'COLUMN'}'}}"
+    guess = f" (did you mean '{close[0]}'?);" if close else ";"
     raise ValueError(
         f"There is no column '{name}' in {where}, which has "
-        f"{', '.join(map(repr, found)) or 'none'}{guess} If another column holds it, {advice}."
+        f"{', '.join(map(repr, found)) or 'none'}{guess} "
+        f"if another column holds it, rename it or pass columns={pair} to `load`."
     )
 
 

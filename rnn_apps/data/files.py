@@ -13,6 +13,8 @@ import numpy as np
 
 from rnn_apps.data.examples import find_column
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_QUOTE_WITHIN = re.compile(r'[^\t\n\r"]"[^\t\n\r"]')  # in a quoted file these are doubled
 _QUOTED_FIELD = re.compile(r'(?<![^\t\n\r])"(?:[^"]|"")*+"(?![^\t\n\r])')
 
 
@@ -122,7 +124,7 @@ def _csv(text, names, path):
 
 
 def _tsv(text, names, path):
-    quoted = '"' not in _QUOTED_FIELD.sub("", text)
+    quoted = not _QUOTE_WITHIN.search(text) and '"' not in _QUOTED_FIELD.sub("", text)
     rows = _quoted_rows(text, "\t", path) if quoted else _plain_rows(text)
     return _delimited(rows, names, path)
 
@@ -167,7 +169,8 @@ def _delimited(rows, names, path):
         raise ValueError(f"{path}, line 1: {header}; the first line must name the columns.")
     where = f"the first line of {path}"
     positions = [
-        header.index(find_column(column, header, where=where)) for column in names.values()
+        header.index(find_column(column, header, feature=feature, where=where))
+        for feature, column in names.items()
     ]
     for column in names.values():
         if header.count(column) > 1:
@@ -193,8 +196,8 @@ def _jsonl(text, names, path):
             rows.append((f"line {number}", _json_object(line)))
     found = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
     if found:
-        for column in names.values():
-            find_column(column, found, where=f"the objects of {path}")
+        for feature, column in names.items():
+            find_column(column, found, feature=feature, where=f"the objects of {path}")
     for place, row in rows:
         if isinstance(row, dict):
             lacking = [column for column in names.values() if column not in row]
@@ -224,7 +227,7 @@ def _checked(row, names):
             return f"'{names[feature]}' is {json.dumps(value):.60}, not a text"
         if position and not value.strip():
             return f"'{names[feature]}' is empty"
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and _SURROGATE.search(value):
             return f"'{names[feature]}' holds half a surrogate pair, which is no character"
         texts.append(value)
     return texts

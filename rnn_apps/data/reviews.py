@@ -150,7 +150,7 @@ def split_of(opinion, form):
 
     Example:
         >>> split_of("was superb", "{aspect} {negated}")
-        'train'
+        'test'
     """
     cell = zlib.crc32(f"{opinion}|{form}".encode()) % 7
     return {0: "test", 1: "validation"}.get(cell, "train")

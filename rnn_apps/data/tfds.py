@@ -42,13 +42,12 @@ def read(name, names, splits=SPLITS):
         3
     """
     builder = _builder(name)
-    for key in names.values():
-        feature = builder.info.features[
-            find_column(key, builder.info.features, where=f"tfds:{name}")
-        ]
-        if feature.shape != ():
+    keys = builder.info.features
+    for feature, key in names.items():
+        kind = keys[find_column(key, keys, feature=feature, where=f"tfds:{name}")]
+        if kind.shape != ():
             raise ValueError(
-                f"'{key}' of tfds:{name} is {type(feature).__name__}, which is neither a text nor "
+                f"'{key}' of tfds:{name} is {type(kind).__name__}, which is neither a text nor "
                 "a label; name another feature key in columns."
             )
     _prepare(builder, name)
@@ -75,8 +74,8 @@ def read_builtin(builder_class, names, splits=SPLITS):
         OSError: if the cache folder cannot be written.
     """
     keys = {key: key for key in builder_class.keys}
-    for key in names.values():
-        find_column(key, keys, where="the built-in data")
+    for feature, key in names.items():
+        find_column(key, keys, feature=feature, where="the built-in data")
     with contextlib.suppress(Exception):  # not there yet, or damaged: both are made anew below
         found, _ = _read(builder_class(data_dir=_cache()), keys, SPLITS, "builtin")
         if fingerprint_splits(found) == builder_class.fingerprint:
@@ -119,9 +118,9 @@ def _generate(builder_class, keys):
                 builder.download_and_prepare()
             found, _ = _read(builder, keys, SPLITS, "builtin")
             _publish(Path(builder.data_dir), cache / Path(builder.data_dir).relative_to(folder))
-    except PermissionError as error:
-        raise PermissionError(
-            f"The built-in data cannot be written to {cache} ({error.strerror}); set "
+    except OSError as error:
+        raise OSError(
+            f"The built-in data cannot be written to {cache} ({error}); set "
             "XDG_CACHE_HOME to a folder that can be written."
         ) from error
     return found
