@@ -208,12 +208,18 @@ def _unstack(tensor):
     return tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=tf.shape(tensor)[1:])
 
 
-def _read(steps, t, like):
-    """Read step t of a list made from the tensor `like`."""
-    item = tf.raw_ops.TensorListGetItem(
-        input_handle=steps, index=t, element_shape=tf.shape(like)[1:], element_dtype=like.dtype
-    )
-    return tf.ensure_shape(item, like.shape[1:])
+def _reader(tensor, unstack=_unstack):
+    """Return a function of t that reads step t of a tensor, outside whose loop it is made."""
+    steps, element_shape = unstack(tensor), tf.shape(tensor)[1:]
+
+    def read(t):
+        item = tf.raw_ops.TensorListGetItem(
+            input_handle=steps, index=t, element_shape=element_shape, element_dtype=tensor.dtype
+        )
+        item.set_shape(tensor.shape[1:])
+        return item
+
+    return read
 
 
 def _write(steps, t, item):
@@ -236,7 +242,7 @@ def _select(condition, new, old):
 # --- Plain: TensorFlow differentiates it.
 
 
-def scan(step, x, states, mask=None, cut=None, width=None):
+def scan(step, x, states, mask=None, cut=None, width=None, together=1):
     """Step through time in a loop of core ops that TensorFlow can differentiate.
 
     Args:
@@ -246,41 +252,48 @@ def scan(step, x, states, mask=None, cut=None, width=None):
         mask: bool (T, B, 1), False where the states are carried over, or None.
         cut: bool (T, B, 1) or (T, 1, 1), True before steps where the gradient stops, or None.
         width: Width of the output to collect, or None to collect nothing.
+        together: Steps in one round of the loop: more cost less time and a larger graph.
 
     Returns:
         `(outputs, states)`: floating (T, B, width) or None, and the states after the last step.
     """
     steps = tf.shape(x)[0]
     like = tf.nest.flatten(states)[0]
-    x_list = _unstack(x)
-    mask_list = None if mask is None else _unstack(mask)
-    cut_list = None if cut is None else _unstack(cut)
+    x_at = _reader(x)
+    mask_at = None if mask is None else _reader(mask)
+    cut_at = None if cut is None else _reader(cut)
     outputs = () if width is None else (_reserve(steps, like, width),)
 
-    def body(t, outputs, *flat):
-        before = list(flat)
+    def one(t, outputs, flat):
+        before = flat
         if cut is not None:
-            stopped = [tf.stop_gradient(s) for s in before]
-            before = _select(_read(cut_list, t, cut), stopped, before)
-        output, after = step(_read(x_list, t, x), tf.nest.pack_sequence_as(states, before))
+            stopped = [tf.stop_gradient(s) for s in flat]
+            before = _select(cut_at(t), stopped, flat)
+        output, after = step(x_at(t), tf.nest.pack_sequence_as(states, before))
         after = tf.nest.flatten(after)
         if mask is not None:
-            valid = _read(mask_list, t, mask)
-            after = _select(valid, after, before)
+            after = _select(mask_at(t), after, before)
         output = after[0] if output is None else output
-        outputs = tuple(_write(o, t, output) for o in outputs)
-        return (
-            t + 1,
-            outputs,
-            *(tf.ensure_shape(a, b.shape) for a, b in zip(after, flat, strict=True)),
-        )
+        for new, old in zip(after, flat, strict=True):
+            new.set_shape(old.shape)
+        return tuple(_write(o, t, output) for o in outputs), after
 
-    _, outputs, *flat = tf.while_loop(
-        lambda t, *_: t < steps,
-        body,
-        (tf.constant(0), outputs, *tf.nest.flatten(states)),
-        maximum_iterations=steps,
-    )
+    def rounds(count):
+        def body(t, outputs, *flat):
+            flat = list(flat)
+            for n in range(count):
+                outputs, flat = one(t + n, outputs, flat)
+            return t + count, outputs, *flat
+
+        return body
+
+    variables = (tf.constant(0), outputs, *tf.nest.flatten(states))
+    for count in sorted({together, 1}, reverse=True):  # whole rounds, then what is left
+        last = steps - count
+        variables = tf.while_loop(
+            lambda t, *_, last=last: t <= last, rounds(count), variables, maximum_iterations=steps
+        )
+    _, outputs, *flat = variables
     stacked = [_stack(o, like, width, x.shape[0]) for o in outputs]
     return (stacked[0] if stacked else None), tf.nest.pack_sequence_as(states, flat)
 
@@ -290,7 +303,7 @@ def _plain_loop(cell, z, weights, states, mask, cut, whole):
         return None, cell.step(z_t, weights, before)
 
     width = states[0].shape[-1] if whole else None
-    outputs, states = scan(step, z, states, mask, cut, width)
+    outputs, states = scan(step, z, states, mask, cut, width, together=4)
     return (outputs if whole else states[0]), states
 
 
@@ -382,13 +395,13 @@ def _forward(cell, masked):
     def forward(z, weights, states, masks):
         steps = tf.shape(z)[0]
         units = states[0].shape[-1]
-        z_list = _unstack_some(z)
-        mask_list = _unstack_some(masks[0]) if masked else None
+        z_at = _reader(z, _unstack_some)
+        mask_at = _reader(masks[0], _unstack_some) if masked else None
 
         def body(t, states, written):
-            after, kept = cell.kept_step(_read(z_list, t, z), weights, states)
+            after, kept = cell.kept_step(z_at(t), weights, states)
             if masked:
-                after = _select(_read(mask_list, t, masks[0]), after, states)
+                after = _select(mask_at(t), after, states)
             items = [after[0], *kept]
             return t + 1, after, [_write(w, t, i) for w, i in zip(written, items, strict=True)]
 
@@ -411,23 +424,22 @@ def _backward(cell, masked, truncated, whole):
     def backward(upstream, transposed, hs, kept, masks):
         steps = tf.shape(hs)[0]
         widths = cell.gradient_widths(hs.shape[-1])
-        saved = [hs, *kept]
-        saved_lists = [_unstack_some(tensor) for tensor in saved]
-        mask_lists = [_unstack_some(m) for m in masks]
-        d_hs = _unstack_some(upstream[0]) if whole else None
+        saved_at = [_reader(tensor, _unstack_some) for tensor in (hs, *kept)]
+        masks_at = [_reader(m, _unstack_some) for m in masks]
+        d_hs_at = _reader(upstream[0], _unstack_some) if whole else None
         d_finals = list(upstream[1:] if whole else upstream)
 
         def body(t, d_states, written):
             if whole:
-                d_states = [d_states[0] + _read(d_hs, t, upstream[0]), *d_states[1:]]
-            h, *now = [_read(k, t, like) for k, like in zip(saved_lists, saved, strict=True)]
+                d_states = [d_states[0] + d_hs_at(t), *d_states[1:]]
+            h, *now = [at(t) for at in saved_at]
             d_before, d_z = cell.step_gradient(h, now, transposed, d_states)
             if masked:
-                valid = _read(mask_lists[0], t, masks[0])
+                valid = masks_at[0](t)
                 d_z = [tf.where(valid, d, tf.zeros_like(d)) for d in d_z]
                 d_before = _select(valid, d_before, d_states)
             if truncated:
-                cut = _read(mask_lists[-1], t, masks[-1])
+                cut = masks_at[-1](t)
                 d_before = [tf.where(cut, tf.zeros_like(d), d) for d in d_before]
             return t - 1, d_before, [_write(w, t, d) for w, d in zip(written, d_z, strict=True)]
 
