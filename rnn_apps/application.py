@@ -215,7 +215,8 @@ class Application(keras.Model):
             "application": type(self).__name__,
             "model": _unnamed(self.get_config()),
             "optimizer": {
-                "class": type(self.optimizer).__name__, **_unnamed(self.optimizer.get_config())
+                "class": type(self.optimizer).__name__,
+                **_unnamed(self.optimizer.get_config()),
             },
             "epochs": epochs,
             "batch_size": batch_size,
@@ -276,9 +277,7 @@ class Application(keras.Model):
         return data.as_columns(*pair, features=self.features)
 
     def _evaluation_feed(self, columns, batch_size):
-        feed = self.feed(
-            columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None
-        )
+        feed = self.feed(columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None)
         return feed.dataset()
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):

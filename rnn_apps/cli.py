@@ -323,7 +323,11 @@ def _predict(options, rest):
 
 def _read_requests(source, model):
     path = pathlib.Path(source)
-    if any(path.name.endswith(f"{kind}{gz}") for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz")):
+    if any(
+        path.name.endswith(f"{kind}{gz}")
+        for kind in (".csv", ".tsv", ".jsonl")
+        for gz in ("", ".gz")
+    ):
         from rnn_apps import data
 
         return data.load(None, test=source, features=tuple(model.request)).test
@@ -347,7 +351,9 @@ def _write_rows(file, rows, form):
     else:
         for row in rows:
             cells = (f"{v:+.4f}" if isinstance(v, float) else str(v) for v in row.values())
-            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells), file=file)
+            print(
+                "\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells), file=file
+            )
 
 
 def _plain(value):

@@ -199,7 +199,9 @@ class SentimentClassifier(Application):
     def hidden(self, token_ids, training=None):
         """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""
         mask = token_ids != PADDING
-        vectors = self.embedding_dropout(self.embedding(token_ids, training=training), training=training)
+        vectors = self.embedding_dropout(
+            self.embedding(token_ids, training=training), training=training
+        )
         return self.recurrent(vectors, mask=mask, training=training), mask
 
     def call(self, token_ids, training=None):
@@ -238,15 +240,15 @@ class SentimentClassifier(Application):
         serialized = tf.TensorSpec([None], tf.string, name="inputs")
         endpoints["classify"] = Endpoint(self._classify, {"inputs": serialized}, examples)
         if "attention" in self.pooling.split("+") and self.max_tokens:
-            endpoints["attention"] = Endpoint(
-                self.attention, self.request, self.example_requests()
-            )
+            endpoints["attention"] = Endpoint(self.attention, self.request, self.example_requests())
         return endpoints
 
     def _classify(self, inputs):
         """TensorFlow Serving's classify: serialized `tf.train.Example`s with a feature "text"."""
         feature = tf.io.FixedLenFeature([], tf.string, default_value="")
-        scores = self.answer(tf.io.parse_example(inputs, {"text": feature})["text"])["probabilities"]
+        scores = self.answer(tf.io.parse_example(inputs, {"text": feature})["text"])[
+            "probabilities"
+        ]
         classes = tf.tile(tf.constant([self.class_names]), [tf.shape(scores)[0], 1])
         return {"classes": classes, "scores": scores}
 
@@ -309,7 +311,9 @@ class SentimentClassifier(Application):
         self._require_adapted("report")
         test = data.as_columns(x, y, features=self.features)
         truth = _class_indices(test["label"], self.class_names)
-        train = getattr(self, "training_examples", None) if train is None else self._columns_of(train)
+        train = (
+            getattr(self, "training_examples", None) if train is None else self._columns_of(train)
+        )
         seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
         baselines = {
             "majority class": labels.majority_class(seen, len(self.class_names), len(truth))

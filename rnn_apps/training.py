@@ -145,7 +145,11 @@ class Progress(keras.callbacks.Callback):
         """Opens the bar if somebody is there to see it."""
         if not sys.stderr.isatty():
             return
-        columns = ("{task.description}", rich.progress.BarColumn(), rich.progress.TimeRemainingColumn())
+        columns = (
+            "{task.description}",
+            rich.progress.BarColumn(),
+            rich.progress.TimeRemainingColumn(),
+        )
         console = rich.console.Console(stderr=True)
         self.bar = rich.progress.Progress(*columns, console=console, transient=True)
         self.task = self.bar.add_task("", total=self.params["steps"])

@@ -235,8 +235,15 @@ def tokenizer():
 
     model, corpus = io.BytesIO(), iter(["a quiet masterpiece", "a loud mess", "déjà vu"] * 5)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=corpus, model_writer=model, vocab_size=300, model_type="bpe",
-        byte_fallback=True, hard_vocab_limit=False, num_threads=1, minloglevel=2)
+        sentence_iterator=corpus,
+        model_writer=model,
+        vocab_size=300,
+        model_type="bpe",
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
     return tensorflow_text.SentencepieceTokenizer(model.getvalue())
 
 
@@ -247,12 +254,20 @@ def test_a_moved_export_answers_in_a_process_that_knows_only_tensorflow(tmp_path
 
     function = concrete(tokens, text=([None], tf.string))
     texts = ["a quiet mess", "", "déjà 🎬", "<s> & \x00"]
-    path = publish({"serving_default": function}, tmp_path / "tokens", trackables=[tokenizer],
-                   warm_up={"serving_default": [{"text": np.array(texts, object)}]})
+    path = publish(
+        {"serving_default": function},
+        tmp_path / "tokens",
+        trackables=[tokenizer],
+        warm_up={"serving_default": [{"text": np.array(texts, object)}]},
+    )
     assert check(path) == []
     moved = Path(shutil.move(tmp_path / "tokens", tmp_path / "elsewhere")) / path.name
-    result = subprocess.run([sys.executable, "-c", MOVED, str(moved), json.dumps(texts)],
-                            capture_output=True, text=True, cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-c", MOVED, str(moved), json.dumps(texts)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert result.returncode == 0, result.stderr
     expected = [text.decode() for text in function(text=tf.constant(texts))["joined"].numpy()]
     assert json.loads(result.stdout) == [expected[:1], expected]
@@ -285,7 +300,11 @@ for _ in range(kills):  # each child starts from an imported, but idle TensorFlo
 def kill_exports(folder, kills, seed):
     result = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(kills), str(seed)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600)
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert result.returncode == 0, result.stderr
     versions = [path for path in folder.iterdir() if path.name.isdigit()]
     for path in versions:
@@ -421,7 +440,8 @@ def on_a_gpu(x):
     rows = tf.reshape(x, [1, -1, 1])
     zeros = tf.zeros([1, 1, 1])
     size = tf.raw_ops.CudnnRNNParamsSize(
-        num_layers=1, num_units=1, input_size=1, T=tf.float32, S=tf.int32)
+        num_layers=1, num_units=1, input_size=1, T=tf.float32, S=tf.int32
+    )
     y = tf.raw_ops.CudnnRNN(input=rows, input_h=zeros, input_c=zeros, params=tf.zeros(size))
     return {"y": tf.ensure_shape(tf.reshape(y.output, [-1]), [None])}
 
@@ -499,8 +519,11 @@ def test_names_that_mislead_or_say_nothing_are_noticed(tmp_path):
     inputs = {"x": ([None], tf.float32), "keras_tensor": ([None], tf.float32)}
     warnings = found(saved(tmp_path, function, **inputs), "warning")
     assert len(warnings) == 3
-    for name, text in (("image_bytes", "base64"), ("output_0", "says nothing"),
-                       ("keras_tensor", "says nothing")):
+    for name, text in (
+        ("image_bytes", "base64"),
+        ("output_0", "says nothing"),
+        ("keras_tensor", "says nothing"),
+    ):
         assert any(f"'{name}'" in w and text in w for w in warnings)
 
 
@@ -522,8 +545,13 @@ def test_weights_stored_twice_and_optimizers_are_noticed(tmp_path):
     optimizer = tf.Module()
     optimizer.optimizer = tf.Module()
     optimizer.optimizer.momentum = tf.Variable(value * 3)
-    path = saved(tmp_path, lambda x: {"y": x * first[0]}, [first, second, other], optimizer,
-                 x=([None], tf.float32))
+    path = saved(
+        tmp_path,
+        lambda x: {"y": x * first[0]},
+        [first, second, other],
+        optimizer,
+        x=([None], tf.float32),
+    )
     warnings = found(path, "warning")
     assert len(warnings) == 2
     assert warnings[0].startswith("1 weights are stored twice") and "kept/" in warnings[0]
@@ -540,13 +568,15 @@ def test_assets_that_are_missing_or_outside_are_errors(tmp_path):
     (tmp_path / "words.txt").write_text("a\nb\n")
     table = tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(str(tmp_path / "words.txt"), tf.string, -2, tf.int64, -1),
-        default_value=-1)
+        default_value=-1,
+    )
     path = saved(tmp_path, lambda x: {"y": table.lookup(x)}, (), table, x=([None], tf.string))
     assert [f for f in check(path) if f.level != "note"] == []
     (path / "assets" / "words.txt").unlink()
     assert "assets/words.txt is missing" in found(path, "error")[0]
-    moved = edited(path, tmp_path, lambda graph: setattr(
-        graph.asset_file_def[0], "filename", "/etc/words.txt"))
+    moved = edited(
+        path, tmp_path, lambda graph: setattr(graph.asset_file_def[0], "filename", "/etc/words.txt")
+    )
     assert "/etc/words.txt lies outside" in found(moved, "error")[0]
 
 
@@ -566,7 +596,8 @@ def test_files_of_one_machine_and_links_are_noticed(tmp_path):
 def test_a_table_written_into_the_graph_is_noticed(tmp_path):
     words = [f"w{i}" for i in range(10_000)]
     table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(words, list(range(10_000))), default_value=-1)
+        tf.lookup.KeyValueTensorInitializer(words, list(range(10_000))), default_value=-1
+    )
     path = saved(tmp_path, lambda x: {"y": table.lookup(x)}, (), table, x=([None], tf.string))
     warnings = found(path, "warning")
     assert len(warnings) == 1 and "table of 10000 strings" in warnings[0]
@@ -586,7 +617,10 @@ def test_warm_up_that_would_stop_a_server_is_an_error(published, tmp_path):
         ([b""], "no request"),
         ([b"\x2a\x00"], "session_run_log"),
         ([publishing._prediction_log("m", "gone", text)], "'gone'"),
-        ([publishing._prediction_log("m", "sum", {"x": tf.constant(["a"])})], "['x'], not ['text']"),
+        (
+            [publishing._prediction_log("m", "sum", {"x": tf.constant(["a"])})],
+            "['x'], not ['text']",
+        ),
         (good * 251, "1004 records"),
     ):
         with tf.io.TFRecordWriter(str(path / WARM_UP)) as writer:

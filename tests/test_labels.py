@@ -100,7 +100,8 @@ def test_the_same_seed_gives_the_same_report_and_another_does_not():
     first, same, other = (judged(labels, probabilities, seed=s).to_dict() for s in (1, 1, 2))
     assert first == same
     assert first["metrics"]["accuracy"]["low"] != other["metrics"]["accuracy"]["low"] or (
-        first["metrics"]["roc_auc"] != other["metrics"]["roc_auc"])
+        first["metrics"]["roc_auc"] != other["metrics"]["roc_auc"]
+    )
     assert first["metrics"]["accuracy"]["value"] == other["metrics"]["accuracy"]["value"]
 
 
@@ -274,7 +275,8 @@ def read_reviews(name):
 @pytest.mark.real_data
 @pytest.mark.skipif(not REVIEWS.is_dir(), reason="the reviews do not lie beside the project")
 def test_the_linear_baseline_reaches_its_known_accuracy_on_imdb():
-    (train, train_labels), (test, labels) = map(read_reviews, ("imdb.train.tsv.gz",
-                                                               "imdb.test.tsv.gz"))
+    (train, train_labels), (test, labels) = map(
+        read_reviews, ("imdb.train.tsv.gz", "imdb.test.tsv.gz")
+    )
     answers = tfidf_logistic_regression(train, train_labels, test, 2)
     assert (answers.argmax(1) == labels).mean() >= 0.906

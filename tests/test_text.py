@@ -68,12 +68,20 @@ def test_html_line_breaks_are_spaces(tokenizer):
 
 def test_unicode_forms_white_space_and_case_are_folded(tokenizer):
     plain = encode(tokenizer, "the caf\u00e9 story")
-    for text in ("the cafe\u0301 story", "The\tCAF\u00c9\n story ", "\uff34\uff48\uff45 caf\u00e9 story"):
+    for text in (
+        "the cafe\u0301 story",
+        "The\tCAF\u00c9\n story ",
+        "\uff34\uff48\uff45 caf\u00e9 story",
+    ):
         np.testing.assert_array_equal(encode(tokenizer, text), plain)
 
 
 def test_emoji_and_right_to_left_text_come_back_as_they_went_in(tokenizer):
-    for text in ("\U0001f600 fine \U0001f44d\U0001f3fd", "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd", "\u0645\u0631\u062d\u0628\u0627"):
+    for text in (
+        "\U0001f600 fine \U0001f44d\U0001f3fd",
+        "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+        "\u0645\u0631\u062d\u0628\u0627",
+    ):
         assert decode(tokenizer, text) == [text]
 
 

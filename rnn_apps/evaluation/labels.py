@@ -66,22 +66,38 @@ def judge(
     labels = _check_labels(labels, classes)
     if resamples < 1:
         raise ValueError(f"{resamples} resamples give no interval; ask for 100 or more.")
-    columns = [_Column(labels, _check_probabilities(p, labels, classes, name))
-               for name, p in {"model": probabilities, **baselines}.items()]
+    columns = [
+        _Column(labels, _check_probabilities(p, labels, classes, name))
+        for name, p in {"model": probabilities, **baselines}.items()
+    ]
     draws = _bootstrap(columns, len(labels), seed, resamples)
-    measured = [_metrics(column, draw, classes)
-                for column, draw in zip(columns, draws, strict=True)]
+    measured = [
+        _metrics(column, draw, classes) for column, draw in zip(columns, draws, strict=True)
+    ]
     differences = {
         name: _metric(columns[0].accuracy - column.accuracy, draws[0][:, 0] - draw[:, 0])
         for name, column, draw in zip(baselines, columns[1:], draws[1:], strict=True)
     }
-    extras = {"accuracy_differences": differences, **_pictured(columns[0], draws[0], classes),
-              "bootstrap": {"resamples": resamples, "seed": seed, "level": 0.95}}
+    extras = {
+        "accuracy_differences": differences,
+        **_pictured(columns[0], draws[0], classes),
+        "bootstrap": {"resamples": resamples, "seed": seed, "level": 0.95},
+    }
     return Report(
-        application, data, len(labels), measured[0],
-        dict(zip(baselines, measured[1:], strict=True)), _verdict(differences), extras,
-        figures={name: functools.partial(draw, extras) for name, draw in
-                 (("confusion_matrix", _draw_confusion), ("calibration", _draw_calibration))},
+        application,
+        data,
+        len(labels),
+        measured[0],
+        dict(zip(baselines, measured[1:], strict=True)),
+        _verdict(differences),
+        extras,
+        figures={
+            name: functools.partial(draw, extras)
+            for name, draw in (
+                ("confusion_matrix", _draw_confusion),
+                ("calibration", _draw_calibration),
+            )
+        },
     )
 
 
@@ -141,16 +157,24 @@ def tfidf_logistic_regression(
 
     labels = _check_labels(train_labels, range(num_classes))
     if len(train_texts) != len(labels):
-        raise ValueError(f"{len(train_texts)} training texts came with {len(labels)} labels; "
-                         "give one label per text.")
+        raise ValueError(
+            f"{len(train_texts)} training texts came with {len(labels)} labels; "
+            "give one label per text."
+        )
     asked = set(texts)
     kept = [row for row, text in enumerate(train_texts) if text not in asked]
     if not kept:
-        raise ValueError("Every training text is also among the texts to judge on, so a baseline "
-                         "has nothing to learn from; judge on other texts than those of training.")
+        raise ValueError(
+            "Every training text is also among the texts to judge on, so a baseline "
+            "has nothing to learn from; judge on other texts than those of training."
+        )
     kept_texts, labels = [train_texts[row] for row in kept], labels[kept]
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, decode_error="replace",
-                                 min_df=2 if len(kept) >= _ENOUGH else 1)
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        decode_error="replace",
+        min_df=2 if len(kept) >= _ENOUGH else 1,
+    )
     try:
         features = vectorizer.fit_transform(kept_texts)
     except ValueError:  # no text has a word
@@ -216,8 +240,10 @@ class _Column:
         """Of each bin of confidence that is not empty: mean confidence, accuracy, examples."""
         count = np.bincount(self.bin, minlength=_BINS)
         used = count > 0
-        mean = {name: np.bincount(self.bin, values, _BINS)[used] / count[used]
-                for name, values in (("confidence", self.confidence), ("accuracy", self.correct))}
+        mean = {
+            name: np.bincount(self.bin, values, _BINS)[used] / count[used]
+            for name, values in (("confidence", self.confidence), ("accuracy", self.correct))
+        }
         return {**mean, "examples": count[used]}
 
 
@@ -230,15 +256,16 @@ def _ranks(positive, scores):
         return None
     negatives = np.flatnonzero(~positive)
     negatives = negatives[np.argsort(scores[negatives], kind="stable")]
-    places = [np.searchsorted(scores[negatives], scores[positive], side) for side in
-              ("left", "right")]
+    places = [
+        np.searchsorted(scores[negatives], scores[positive], side) for side in ("left", "right")
+    ]
     return np.flatnonzero(positive), negatives, *places
 
 
 def _bootstrap(columns, size, seed, resamples):
     """Per column, float64 (resamples, 4 + C * C): all of them measured on the same draws."""
     generator = np.random.default_rng(seed)
-    draws = [np.empty((resamples, len(_METRICS) + columns[0].classes**2)) for _ in columns]
+    draws = [np.empty((resamples, len(_METRICS) + columns[0].classes ** 2)) for _ in columns]
     for row in range(resamples):
         weights = np.bincount(generator.integers(size, size=size), minlength=size).astype(float)
         for column, draw in zip(columns, draws, strict=True):
@@ -255,7 +282,8 @@ def _metrics(column, draws, classes):
     occurring = np.unique(column.cell // column.classes)
     if len(occurring) < 2:
         metrics["roc_auc"]["reason"] = (
-            f"ROC-AUC is not defined: every label is {classes[occurring[0]]!r}, and it takes two.")
+            f"ROC-AUC is not defined: every label is {classes[occurring[0]]!r}, and it takes two."
+        )
     elif len(occurring) < column.classes:
         missing = sorted(set(classes) - {classes[c] for c in occurring})
         metrics["roc_auc"]["reason"] = f"ROC-AUC leaves out {missing}: no label is one of these."
@@ -274,7 +302,7 @@ def _metric(value, draws):
 def _pictured(column, draws, classes):
     """What the pictures show, for the report's file too."""
     matrix = column.confusion(np.ones(column.size))
-    ends = np.percentile(draws[:, len(_METRICS):], [2.5, 97.5], axis=0).reshape(2, *matrix.shape)
+    ends = np.percentile(draws[:, len(_METRICS) :], [2.5, 97.5], axis=0).reshape(2, *matrix.shape)
     cells = {"value": matrix.astype(int), "low": ends[0], "high": ends[1]}
     return {"classes": classes, "confusion_matrix": cells, "calibration": column.calibration()}
 
@@ -290,8 +318,10 @@ def _verdict(differences):
             text = "loses to {} by {:.2f} points of accuracy (95 % interval {:.2f} to {:.2f})"
             points = [-points[0], -points[2], -points[1]]
         else:
-            text = ("cannot be told apart from {} (difference {:+.2f} points of accuracy, "
-                    "95 % interval {:+.2f} to {:+.2f})")
+            text = (
+                "cannot be told apart from {} (difference {:+.2f} points of accuracy, "
+                "95 % interval {:+.2f} to {:+.2f})"
+            )
         clauses.append(text.format(name, *points))
     if not clauses:
         return "The RNN was compared with no baseline."
@@ -302,25 +332,33 @@ def _verdict(differences):
 def _check_labels(labels, classes):
     labels = np.asarray(labels)
     if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iub":
-        raise ValueError(f"Labels came as {labels.dtype} of shape {labels.shape}; give one class "
-                         f"index from 0 to {len(classes) - 1} for each of one or more examples.")
+        raise ValueError(
+            f"Labels came as {labels.dtype} of shape {labels.shape}; give one class "
+            f"index from 0 to {len(classes) - 1} for each of one or more examples."
+        )
     labels = labels.astype(np.int64)
     if len(classes) < 2 or labels.min() < 0 or labels.max() >= len(classes):
-        raise ValueError(f"Labels run from {labels.min()} to {labels.max()} with {len(classes)} "
-                         "classes; name two classes or more, and give indices into them.")
+        raise ValueError(
+            f"Labels run from {labels.min()} to {labels.max()} with {len(classes)} "
+            "classes; name two classes or more, and give indices into them."
+        )
     return labels
 
 
 def _check_probabilities(probabilities, labels, classes, name):
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if probabilities.shape != (len(labels), len(classes)):
-        raise ValueError(f"The probabilities of {name!r} have the shape {probabilities.shape}; "
-                         f"{len(labels)} labels of {len(classes)} classes need "
-                         f"{(len(labels), len(classes))}.")
+        raise ValueError(
+            f"The probabilities of {name!r} have the shape {probabilities.shape}; "
+            f"{len(labels)} labels of {len(classes)} classes need "
+            f"{(len(labels), len(classes))}."
+        )
     sums = probabilities.sum(axis=1)
     if not (probabilities >= 0).all() or not np.allclose(sums, 1, atol=1e-3):
-        raise ValueError(f"The probabilities of {name!r} are negative, not a number, or do not sum "
-                         "to 1 in every row; apply softmax to logits first.")
+        raise ValueError(
+            f"The probabilities of {name!r} are negative, not a number, or do not sum "
+            "to 1 in every row; apply softmax to logits first."
+        )
     return probabilities
 
 
@@ -334,8 +372,15 @@ def _draw_confusion(extras):
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape) if len(classes) <= 12 else ():
-        axes.text(column, row, f"{counts[row, column]:,}\n{shares[row, column]:.0%}", fontsize=8,
-                  ha="center", va="center", color="white" if shares[row, column] > 0.5 else "black")
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
+            fontsize=8,
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] > 0.5 else "black",
+        )
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="answer", ylabel="true class", title="Confusion matrix")

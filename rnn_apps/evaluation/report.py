@@ -84,8 +84,12 @@ class Report:
         from rich.table import Table
 
         title = f"{self.application} on {self.data}, {self.examples:,} examples"
-        table = Table(title=title, caption="value [95 % interval]", title_justify="left",
-                      caption_justify="left")
+        table = Table(
+            title=title,
+            caption="value [95 % interval]",
+            title_justify="left",
+            caption_justify="left",
+        )
         table.add_column("metric")
         columns = {"model": self.metrics, **self.baselines}
         for name in columns:
@@ -109,8 +113,9 @@ class Report:
         for panel, metric in zip(panels, self.metrics, strict=True):
             _draw_bars(panel, {name: c.get(metric) or {} for name, c in columns.items()})
             panel.set_title(metric.replace("_", " "), loc="left", fontsize=11)
-        figure.suptitle(f"{self.application} on {self.data} ({self.examples:,} examples)",
-                        parse_math=False)
+        figure.suptitle(
+            f"{self.application} on {self.data} ({self.examples:,} examples)", parse_math=False
+        )
         return figure
 
 
@@ -123,8 +128,14 @@ def _draw_bars(panel, metrics):
         panel.barh(row, value, height=0.6, color="tab:blue" if row == 0 else "silver")
         if low is not None and high is not None:
             panel.hlines(row, low, high, color="black", linewidth=1.5)
-        panel.annotate(_number(value), (max(value, high or value), row), va="center", fontsize=9,
-                       xytext=(5, 0), textcoords="offset points")
+        panel.annotate(
+            _number(value),
+            (max(value, high or value), row),
+            va="center",
+            fontsize=9,
+            xytext=(5, 0),
+            textcoords="offset points",
+        )
     panel.set_yticks(range(len(metrics)), list(metrics), fontsize=9, parse_math=False)
     panel.invert_yaxis()
     panel.margins(x=0.12)

@@ -51,7 +51,7 @@ def warm_up_message():
     """
     fields = {
         "Log": "classify_log=2 regress_log=3 multi_inference_log=4 session_run_log=5 "
-               "predict_log=6:Predict predict_streamed_log=7",
+        "predict_log=6:Predict predict_streamed_log=7",
         "Predict": "request=1:Request",
         "Request": "model_spec=1:Model inputs=2:Input*",
         "Model": "name=1 signature_name=3",
@@ -72,23 +72,43 @@ def warm_up_message():
 
 _SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize", "IdToString")}
 _OP_RULES = (
-    (r"_?Xla\w+", "error", "calls XLA, which a model server has switched off by default",
-     "Trace the function without jit_compile"),
-    (r"Cudnn\w+", "error", "runs on an NVIDIA GPU only",
-     "Export with use_cudnn=False, or on a machine without GPU"),
-    (r"(Eager)?PyFunc(Stateless)?", "error", "calls back into a Python process, which is not there",
-     "Replace tf.py_function and tf.numpy_function by TensorFlow operations"),
-    (r"Debug\w+|Print(V2)?", "warning", "writes debug output at every request",
-     "Remove tf.print and tf.debugging from the endpoint"),
+    (
+        r"_?Xla\w+",
+        "error",
+        "calls XLA, which a model server has switched off by default",
+        "Trace the function without jit_compile",
+    ),
+    (
+        r"Cudnn\w+",
+        "error",
+        "runs on an NVIDIA GPU only",
+        "Export with use_cudnn=False, or on a machine without GPU",
+    ),
+    (
+        r"(Eager)?PyFunc(Stateless)?",
+        "error",
+        "calls back into a Python process, which is not there",
+        "Replace tf.py_function and tf.numpy_function by TensorFlow operations",
+    ),
+    (
+        r"Debug\w+|Print(V2)?",
+        "warning",
+        "writes debug output at every request",
+        "Remove tf.print and tf.debugging from the endpoint",
+    ),
 )
 _UNKNOWN_OP = (
-    "error", "is neither core TensorFlow nor SentencePiece of tensorflow-text",
-    "A stock model server may refuse to load it; say it in core operations")
+    "error",
+    "is neither core TensorFlow nor SentencePiece of tensorflow-text",
+    "A stock model server may refuse to load it; say it in core operations",
+)
 _JSON_TYPES = {"float32", "float64", "bool", "string"} | {
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)} - {"uint16"}
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+} - {"uint16"}
 _GENERIC_NAME = r"(output|input|args|keras_tensor|inputs)_?\d+|keras_tensor"
 _OPTIMIZER = (
-    r"(^|/)_?optimizer/|\.OPTIMIZER_SLOT|/(Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?$")
+    r"(^|/)_?optimizer/|\.OPTIMIZER_SLOT|/(Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?$"
+)
 
 
 def check(saved_model: str | os.PathLike) -> list[Finding]:
@@ -108,10 +128,14 @@ def check(saved_model: str | os.PathLike) -> list[Finding]:
     if _graph_file(path):
         findings = list(check_version(path))
         if _number(path.resolve().name) is None:
-            findings.append(Finding(
-                "warning", f"The folder's name {path.resolve().name!r} is not a version number",
-                "A model server only sees versions named 1, 2, …; rename it inside its base "
-                "folder"))
+            findings.append(
+                Finding(
+                    "warning",
+                    f"The folder's name {path.resolve().name!r} is not a version number",
+                    "A model server only sees versions named 1, 2, …; rename it inside its base "
+                    "folder",
+                )
+            )
     else:
         findings = list(_check_base(path))
     return sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
@@ -146,20 +170,31 @@ def _check_base(path):
             for finding in check_version(child):
                 yield dataclasses.replace(finding, what=f"Version {name}: {finding.what}")
         elif name.startswith(UNFINISHED):
-            yield Finding("note", f"{name} is what a running or killed export has written so far",
-                          "The next export removes it if nobody works on it")
+            yield Finding(
+                "note",
+                f"{name} is what a running or killed export has written so far",
+                "The next export removes it if nobody works on it",
+            )
         elif _graph_file(child):
-            yield Finding("warning", f"{name!r} holds a SavedModel, but is not a version number",
-                          "Model servers skip it; rename it to the next number if it is meant")
+            yield Finding(
+                "warning",
+                f"{name!r} holds a SavedModel, but is not a version number",
+                "Model servers skip it; rename it to the next number if it is meant",
+            )
     for number, count in Counter(versions).items():
         if count > 1:
-            yield Finding("error", f"{count} folders are version {number}",
-                          "A model server takes any of them; rename all but one")
+            yield Finding(
+                "error",
+                f"{count} folders are version {number}",
+                "A model server takes any of them; rename all but one",
+            )
     if not versions:
         holds = ", ".join(names[:8]) or "nothing"
-        yield Finding("error", f"{path} is neither a SavedModel nor a folder of numbered versions; "
-                      f"it holds {holds}", "A version is a folder named 1, 2, … that holds "
-                      "saved_model.pb and variables/")
+        yield Finding(
+            "error",
+            f"{path} is neither a SavedModel nor a folder of numbered versions; it holds {holds}",
+            "A version is a folder named 1, 2, … that holds saved_model.pb and variables/",
+        )
 
 
 def check_version(path):
@@ -167,8 +202,11 @@ def check_version(path):
     file = _graph_file(path)
     if file is None:
         holds = ", ".join(sorted(os.listdir(path))[:8]) if path.is_dir() else "no folder"
-        yield Finding("error", f"There is no saved_model.pb; found {holds or 'nothing'}",
-                      "Remove the folder, or export or copy it again")
+        yield Finding(
+            "error",
+            f"There is no saved_model.pb; found {holds or 'nothing'}",
+            "Remove the folder, or export or copy it again",
+        )
         return
     model = saved_model_pb2.SavedModel()
     try:
@@ -177,14 +215,20 @@ def check_version(path):
         else:
             text_format.Parse(file.read_text("utf-8"), model)
     except (DecodeError, text_format.ParseError, UnicodeDecodeError, OSError) as error:
-        yield Finding("error", f"{file.name} cannot be read ({error})",
-                      "It is cut short or not a SavedModel; export or copy it again")
+        yield Finding(
+            "error",
+            f"{file.name} cannot be read ({error})",
+            "It is cut short or not a SavedModel; export or copy it again",
+        )
         return
     graphs = [graph for graph in model.meta_graphs if "serve" in graph.meta_info_def.tags]
     if not graphs:
         tags = [sorted(graph.meta_info_def.tags) for graph in model.meta_graphs]
-        yield Finding("error", f"No graph has the tag 'serve', which servers load; tags: {tags}",
-                      "It is cut short or meant for something else; export it again")
+        yield Finding(
+            "error",
+            f"No graph has the tag 'serve', which servers load; tags: {tags}",
+            "It is cut short or meant for something else; export it again",
+        )
         return
     yield from _check_operations(graphs[0])
     yield from _check_signatures(graphs[0].signature_def)
@@ -205,8 +249,12 @@ def _check_operations(graph):
     compiled = [name for name, f in functions.items() if _is_compiled(f)]
     compiled += [node.name for node in _nodes(graph) if _is_compiled(node)]
     if compiled:
-        yield Finding("error", f"XLA must compile {_some(compiled)} (_XlaMustCompile), which a "
-                      "model server refuses by default", "Trace the function without jit_compile")
+        yield Finding(
+            "error",
+            f"XLA must compile {_some(compiled)} (_XlaMustCompile), which a "
+            "model server refuses by default",
+            "Trace the function without jit_compile",
+        )
     found = {}
     for op in sorted({node.op for node in _nodes(graph)} - set(functions) - _SENTENCEPIECE):
         rules = (rule[1:] for rule in _OP_RULES if re.fullmatch(rule[0], op))
@@ -230,11 +278,17 @@ def _some(names):
 def _check_signatures(signatures):
     names = sorted(name for name in signatures if not name.startswith("__saved_model"))
     if not names:
-        yield Finding("error", "There is no signature, so nothing can be asked",
-                      "Save with signatures={'serving_default': …}")
+        yield Finding(
+            "error",
+            "There is no signature, so nothing can be asked",
+            "Save with signatures={'serving_default': …}",
+        )
     elif "serving_default" not in names:
-        yield Finding("warning", f"No signature is called serving_default, only {_some(names)}",
-                      "Requests that name no signature fail; give the main one this name")
+        yield Finding(
+            "warning",
+            f"No signature is called serving_default, only {_some(names)}",
+            "Requests that name no signature fail; give the main one this name",
+        )
     for name in names:
         for side in ("input", "output"):
             for key, info in sorted(getattr(signatures[name], f"{side}s").items()):
@@ -245,21 +299,33 @@ def _check_signatures(signatures):
 
 def _check_shape(where, side, info):
     if info.WhichOneof("encoding") in ("coo_sparse", "composite_tensor"):
-        yield Finding("error", f"{where} is a sparse or ragged tensor",
-                      "JSON and batching carry dense tensors only; take and give those")
+        yield Finding(
+            "error",
+            f"{where} is a sparse or ragged tensor",
+            "JSON and batching carry dense tensors only; take and give those",
+        )
         return
     dims = [dim.size for dim in info.tensor_shape.dim]
     if info.tensor_shape.unknown_rank:
         yield Finding("warning", f"{where} has no known rank", "Give it a shape: batch first")
     elif not dims or dims[0] != -1:
-        yield Finding("error", f"{where} has no batch dimension: its shape is {dims}",
-                      "Make dimension 0 the batch, of any size, or a server cannot batch requests")
+        yield Finding(
+            "error",
+            f"{where} has no batch dimension: its shape is {dims}",
+            "Make dimension 0 the batch, of any size, or a server cannot batch requests",
+        )
     elif -1 in dims[1:] and side == "output":
-        yield Finding("warning", f"{where} has the shape {dims}: its size depends on what else is "
-                      "in the batch", "Give a fixed size with a count or length beside it")
+        yield Finding(
+            "warning",
+            f"{where} has the shape {dims}: its size depends on what else is in the batch",
+            "Give a fixed size with a count or length beside it",
+        )
     elif -1 in dims[1:]:
-        yield Finding("note", f"{where} has the shape {dims}: requests of different sizes cannot "
-                      "share a batch", "Set pad_variable_length_inputs, or take raw strings")
+        yield Finding(
+            "note",
+            f"{where} has the shape {dims}: requests of different sizes cannot share a batch",
+            "Set pad_variable_length_inputs, or take raw strings",
+        )
 
 
 def _check_name_and_type(where, key, info):
@@ -267,11 +333,17 @@ def _check_name_and_type(where, key, info):
     if dtype not in _JSON_TYPES:
         yield Finding("error", f"{where} is {dtype}, which REST cannot carry", "Cast it to float32")
     if key.endswith("_bytes") and dtype != "string":
-        yield Finding("warning", f"{where} is {dtype}, but the ending _bytes promises base64 text",
-                      "Rename it")
+        yield Finding(
+            "warning",
+            f"{where} is {dtype}, but the ending _bytes promises base64 text",
+            "Rename it",
+        )
     if re.fullmatch(_GENERIC_NAME, key):
-        yield Finding("warning", f"{where} has a name that says nothing",
-                      "Name inputs by tf.TensorSpec(…, name=…) and outputs by a dict")
+        yield Finding(
+            "warning",
+            f"{where} has a name that says nothing",
+            "Name inputs by tf.TensorSpec(…, name=…) and outputs by a dict",
+        )
 
 
 def _check_variables(path, graph):
@@ -279,8 +351,11 @@ def _check_variables(path, graph):
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").is_file():
         if {"VarHandleOp", "VariableV2", "RestoreV2"} & {node.op for node in _nodes(graph)}:
-            yield Finding("error", "variables/variables.index is missing, and the graph needs it",
-                          "The weights are lost; export or copy the folder again")
+            yield Finding(
+                "error",
+                "variables/variables.index is missing, and the graph needs it",
+                "The weights are lost; export or copy the folder again",
+            )
         return
     copies, optimizer = {}, []
     try:
@@ -293,8 +368,11 @@ def _check_variables(path, graph):
                 digest = hashlib.sha256(np.ascontiguousarray(value)).digest()
                 copies.setdefault((value.shape, digest), []).append((key, value.nbytes))
     except Exception as error:  # the reader turns a status into almost any of them
-        yield Finding("error", f"The variables cannot be read ({str(error).splitlines()[0]})",
-                      "A file is missing or cut short; export or copy the folder again")
+        yield Finding(
+            "error",
+            f"The variables cannot be read ({str(error).splitlines()[0]})",
+            "A file is missing or cut short; export or copy the folder again",
+        )
         return
     twice = [entry for same in copies.values() for entry in same[1:]]
     for found, what, advice in (
@@ -311,45 +389,72 @@ def _check_files(path, graph):
     """Look for what breaks when the folder moves: asset paths, absolute paths, links."""
     for asset in graph.asset_file_def:
         if os.path.isabs(asset.filename) or ".." in Path(asset.filename).parts:
-            yield Finding("error", f"The asset {asset.filename} lies outside the folder",
-                          "Track the object that reads it, so that it is copied to assets/")
+            yield Finding(
+                "error",
+                f"The asset {asset.filename} lies outside the folder",
+                "Track the object that reads it, so that it is copied to assets/",
+            )
         elif not (path / "assets" / asset.filename).is_file():
-            yield Finding("error", f"The asset assets/{asset.filename} is missing",
-                          "Export or copy the folder again")
+            yield Finding(
+                "error",
+                f"The asset assets/{asset.filename} is missing",
+                "Export or copy the folder again",
+            )
     constants = [n.attr["value"].tensor for n in _nodes(graph) if n.op == "Const"]
-    scalars = {bytes(t.string_val[0]) for t in constants
-               if t.string_val and not t.tensor_shape.dim and len(t.string_val[0]) < 500}
-    paths = [s.decode() for s in sorted(scalars)
-             if re.fullmatch(rb"/[\w.-]+(/[\w.-]+)+|[A-Za-z]:\\[\w.\\-]+", s)]
+    scalars = {
+        bytes(t.string_val[0])
+        for t in constants
+        if t.string_val and not t.tensor_shape.dim and len(t.string_val[0]) < 500
+    }
+    paths = [
+        s.decode()
+        for s in sorted(scalars)
+        if re.fullmatch(rb"/[\w.-]+(/[\w.-]+)+|[A-Za-z]:\\[\w.\\-]+", s)
+    ]
     if paths:
-        yield Finding("warning", f"The graph names files of one machine: {_some(paths)}",
-                      "Track what reads them, so that they travel as assets")
+        yield Finding(
+            "warning",
+            f"The graph names files of one machine: {_some(paths)}",
+            "Track what reads them, so that they travel as assets",
+        )
     links = [str(p.relative_to(path)) for p in sorted(path.rglob("*")) if p.is_symlink()]
     if links:
-        yield Finding("warning", f"{_some(links)} are symbolic links",
-                      "They break when the folder is moved; copy the files themselves")
+        yield Finding(
+            "warning",
+            f"{_some(links)} are symbolic links",
+            "They break when the folder is moved; copy the files themselves",
+        )
 
 
 def _check_size(file, graph):
     size = file.stat().st_size
     if size > _MAX_GRAPH_BYTES:
-        yield Finding("warning", f"The graph takes {size / 1e6:.0f} MB; it cannot exceed 2 GB and "
-                      "is slow to load", "Keep large constants in variables or asset files")
+        yield Finding(
+            "warning",
+            f"The graph takes {size / 1e6:.0f} MB; it cannot exceed 2 GB and is slow to load",
+            "Keep large constants in variables or asset files",
+        )
     for node in _nodes(graph):
         tensor = node.attr["value"].tensor if node.op == "Const" else None
         if tensor and tensor.dtype == tf.string.as_datatype_enum and tensor.tensor_shape.dim:
             count = int(np.prod([dim.size for dim in tensor.tensor_shape.dim]))
             if count >= _MAX_INLINED:
-                yield Finding("warning", f"A table of {count} strings, "
-                              f"{tensor.ByteSize() / 1e6:.1f} MB, lies in the graph ({node.name})",
-                              "Read it from an asset file with tf.lookup.TextFileInitializer")
+                yield Finding(
+                    "warning",
+                    f"A table of {count} strings, "
+                    f"{tensor.ByteSize() / 1e6:.1f} MB, lies in the graph ({node.name})",
+                    "Read it from an asset file with tf.lookup.TextFileInitializer",
+                )
 
 
 def _check_warm_up(path, signatures):
     file = path / WARM_UP
     if not file.is_file():
-        yield Finding("note", "There are no warm-up requests, so the first answer is slow",
-                      f"Publish with warm_up=…, which writes {WARM_UP}")
+        yield Finding(
+            "note",
+            "There are no warm-up requests, so the first answer is slow",
+            f"Publish with warm_up=…, which writes {WARM_UP}",
+        )
         return
     count, problems = 0, Counter()
     try:
@@ -360,8 +465,11 @@ def _check_warm_up(path, signatures):
     if count > _MAX_WARM_UP:
         problems.update([f"{count} records are more than the {_MAX_WARM_UP} allowed"])
     for problem in sorted(filter(None, problems)):
-        yield Finding("error", f"Warm-up: {problem}",
-                      "A model server would refuse to load this version; write the file again")
+        yield Finding(
+            "error",
+            f"Warm-up: {problem}",
+            "A model server would refuse to load this version; write the file again",
+        )
 
 
 def _warm_up_problem(record, signatures):

@@ -83,8 +83,11 @@ def publish(
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "This is a file; name the folder that is to hold "
-                                 "the versions", str(folder))
+        raise NotADirectoryError(
+            errno.ENOTDIR,
+            "This is a file; name the folder that is to hold the versions",
+            str(folder),
+        )
     requests = _as_tensors(signatures, warm_up or {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,16 +109,22 @@ def _as_tensors(signatures, warm_up):
     requests = {name: [] for name in signatures}
     for name, examples in warm_up.items():
         if name not in signatures:
-            raise ValueError(f"Warm-up requests for {name!r}, but the signatures are "
-                             f"{sorted(signatures)}; name one of these.")
+            raise ValueError(
+                f"Warm-up requests for {name!r}, but the signatures are "
+                f"{sorted(signatures)}; name one of these."
+            )
         if not isinstance(signatures[name].structured_outputs, Mapping):
-            raise ValueError(f"The signature {name!r} returns a bare tensor; return a dict, whose "
-                             "keys become the names of the outputs.")
+            raise ValueError(
+                f"The signature {name!r} returns a bare tensor; return a dict, whose "
+                "keys become the names of the outputs."
+            )
         specs = _specs(signatures[name])
         for example in examples:
             if set(example) != set(specs):
-                raise ValueError(f"A warm-up request of {name!r} has the inputs {sorted(example)}; "
-                                 f"the signature takes {sorted(specs)}.")
+                raise ValueError(
+                    f"A warm-up request of {name!r} has the inputs {sorted(example)}; "
+                    f"the signature takes {sorted(specs)}."
+                )
             tensors = {key: tf.constant(example[key], specs[key].dtype) for key in sorted(specs)}
             requests[name].append(tensors)
     return requests
@@ -176,8 +185,10 @@ def _write(path, signatures, trackables, requests, model_name):
     try:
         tf.saved_model.save(module, str(path), signatures=dict(signatures))
     except AssertionError as error:
-        raise ValueError(f"A signature uses a resource that was not handed over; add its owner to "
-                         f"`trackables`: {error}") from error
+        raise ValueError(
+            f"A signature uses a resource that was not handed over; add its owner to "
+            f"`trackables`: {error}"
+        ) from error
     (path / WARM_UP).parent.mkdir()
     with tf.io.TFRecordWriter(str(path / WARM_UP)) as writer:
         for name, examples in requests.items():
@@ -196,9 +207,11 @@ def _verify(path, signatures, requests):
             expected, answer = signatures[name](**example), loaded.signatures[name](**example)
             for key, tensor in expected.items():
                 if not _same(tensor.numpy(), answer[key].numpy()):
-                    raise ValueError(f"Not published: reloaded, the signature {name!r} answers "
-                                     f"another {key!r} than before; make the endpoint a pure "
-                                     f"function of its inputs.")
+                    raise ValueError(
+                        f"Not published: reloaded, the signature {name!r} answers "
+                        f"another {key!r} than before; make the endpoint a pure "
+                        f"function of its inputs."
+                    )
 
 
 def _same(left, right):
@@ -240,9 +253,13 @@ def _no_room(folder, signatures):
     needed += sum(f.graph.as_graph_def().ByteSize() for f in signatures.values())
     existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
     free = shutil.disk_usage(existing).free
-    return OSError(errno.ENOSPC, f"No room to export: the model takes about {needed / 1e6:.1f} MB "
-                   f"and {free / 1e6:.1f} MB are free there; make room or choose another folder. "
-                   "Nothing was left behind", str(folder))
+    return OSError(
+        errno.ENOSPC,
+        f"No room to export: the model takes about {needed / 1e6:.1f} MB "
+        f"and {free / 1e6:.1f} MB are free there; make room or choose another folder. "
+        "Nothing was left behind",
+        str(folder),
+    )
 
 
 def _prediction_log(model_name, signature_name, request):
