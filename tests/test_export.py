@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from rnn_apps.export import Endpoint, Finding, check, checking, publish, publishing
+from rnn_apps.export import Endpoint, Finding, check, checking, publish, publishing, warm_up_records
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
@@ -616,9 +616,9 @@ def test_warm_up_that_would_stop_a_server_is_an_error(published, tmp_path):
         ([b"\xff\xff"], "no PredictionLog"),
         ([b""], "no request"),
         ([b"\x2a\x00"], "session_run_log"),
-        ([publishing._prediction_log("m", "gone", text)], "'gone'"),
+        ([warm_up_records.record("m", "gone", text)], "'gone'"),
         (
-            [publishing._prediction_log("m", "sum", {"x": tf.constant(["a"])})],
+            [warm_up_records.record("m", "sum", {"x": tf.constant(["a"])})],
             "['x'], not ['text']",
         ),
         (good * 251, "1004 records"),

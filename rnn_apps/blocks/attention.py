@@ -82,8 +82,8 @@ def masked_softmax(scores, mask=None):
         float32 (…, T), summing to 1 over the last axis; all zeros where nothing counts.
 
     Example:
-    >>> masked_softmax(np.zeros((1, 3), "float32"), np.array([[True, True, False]]))[0, 0]
-    0.5
+    >>> masked_softmax(np.zeros((1, 3), "float32"), np.array([[True, True, False]])).numpy()
+    array([[0.5, 0.5, 0. ]], dtype=float32)
     """
     if mask is None:
         return keras.ops.softmax(scores)

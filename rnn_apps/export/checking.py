@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import functools
 import hashlib
 import os
 import re
@@ -13,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
-_MAX_WARM_UP = 1000  # a model server refuses to load a version with more records
+from rnn_apps.export import warm_up_records
+
 _MAX_GRAPH_BYTES = 100 << 20
 _MAX_INLINED = 10_000
 UNFINISHED = ".export-"  # not a number, so no model server takes it for a version
@@ -38,36 +37,6 @@ class Finding:
 
     def __str__(self):
         return f"{self.level}: {self.what}. {self.advice}."
-
-
-# --- warm-up records: tensorflow.serving.PredictionLog without its package ------------------------
-
-
-@functools.cache
-def warm_up_message():
-    """Declare the few fields we read or write, with the numbers of prediction_log.proto.
-
-    A nested message that we do not look into is declared as bytes: the same on the wire.
-    """
-    fields = {
-        "Log": "classify_log=2 regress_log=3 multi_inference_log=4 session_run_log=5 "
-        "predict_log=6:Predict predict_streamed_log=7",
-        "Predict": "request=1:Request",
-        "Request": "model_spec=1:Model inputs=2:Input*",
-        "Model": "name=1 signature_name=3",
-        "Input": "key=1 value=2",
-    }
-    file = descriptor_pb2.FileDescriptorProto(name="warm_up.proto", package="rnn_apps")
-    for message, declaration in fields.items():
-        target = file.message_type.add(name=message)
-        for name, number, kind, many in re.findall(r"(\w+)=(\d+):?(\w*)(\*?)", declaration):
-            field = target.field.add(name=name, number=int(number), label=3 if many else 1)
-            field.type = field.TYPE_MESSAGE if kind else field.TYPE_BYTES
-            if kind:
-                field.type_name = f".rnn_apps.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("rnn_apps.Log"))
 
 
 _SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize", "IdToString")}
@@ -448,47 +417,17 @@ def _check_size(file, graph):
 
 
 def _check_warm_up(path, signatures):
-    file = path / WARM_UP
+    file = path / warm_up_records.FILE
     if not file.is_file():
         yield Finding(
             "note",
             "There are no warm-up requests, so the first answer is slow",
-            f"Publish with warm_up=…, which writes {WARM_UP}",
+            f"Publish with warm_up=…, which writes {warm_up_records.FILE}",
         )
         return
-    count, problems = 0, Counter()
-    try:
-        for count, record in enumerate(tf.data.TFRecordDataset(str(file)), 1):  # noqa: B007
-            problems.update([_warm_up_problem(record.numpy(), signatures)])
-    except (tf.errors.OpError, OSError) as error:
-        problems.update([f"the file cannot be read on ({str(error).splitlines()[0]})"])
-    if count > _MAX_WARM_UP:
-        problems.update([f"{count} records are more than the {_MAX_WARM_UP} allowed"])
-    for problem in sorted(filter(None, problems)):
+    for problem in warm_up_records.problems_in(file, signatures):
         yield Finding(
             "error",
             f"Warm-up: {problem}",
             "A model server would refuse to load this version; write the file again",
         )
-
-
-def _warm_up_problem(record, signatures):
-    """What is wrong with one serialized PredictionLog, or None."""
-    log = warm_up_message()()
-    try:
-        log.ParseFromString(record)
-    except DecodeError:
-        return "a record is no PredictionLog"
-    kinds = {field.name for field, _ in log.ListFields()}
-    if not kinds or kinds & {"session_run_log", "predict_streamed_log"}:
-        return f"a record holds {_some(sorted(kinds)) or 'no request'}"
-    if "predict_log" not in kinds:
-        return None
-    request = log.predict_log.request
-    name = request.model_spec.signature_name.decode("utf-8", "replace") or "serving_default"
-    if name not in signatures:
-        return f"a record asks for the signature {name!r}, which is not there"
-    given, wanted = {i.key.decode() for i in request.inputs}, set(signatures[name].inputs)
-    if given != wanted:
-        return f"a record gives {name!r} the inputs {sorted(given)}, not {sorted(wanted)}"
-    return None

@@ -18,13 +18,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from rnn_apps.export.checking import (
-    UNFINISHED,
-    WARM_UP,
-    check_version,
-    versions_in,
-    warm_up_message,
-)
+from rnn_apps.export import warm_up_records
+from rnn_apps.export.checking import UNFINISHED, check_version, versions_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,11 +184,11 @@ def _write(path, signatures, trackables, requests, model_name):
             f"A signature uses a resource that was not handed over; add its owner to "
             f"`trackables`: {error}"
         ) from error
-    (path / WARM_UP).parent.mkdir()
-    with tf.io.TFRecordWriter(str(path / WARM_UP)) as writer:
+    (path / warm_up_records.FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(path / warm_up_records.FILE)) as writer:
         for name, examples in requests.items():
             for example in examples:
-                writer.write(_prediction_log(model_name, name, example))
+                writer.write(warm_up_records.record(model_name, name, example))
 
 
 def _verify(path, signatures, requests):
@@ -260,14 +255,3 @@ def _no_room(folder, signatures):
         "Nothing was left behind",
         str(folder),
     )
-
-
-def _prediction_log(model_name, signature_name, request):
-    log = warm_up_message()()
-    target = log.predict_log.request
-    target.model_spec.name = model_name.encode()
-    target.model_spec.signature_name = signature_name.encode()
-    for name, tensor in request.items():
-        proto = tf.make_tensor_proto(tensor.numpy(), tensor.dtype, tensor.shape)
-        target.inputs.add(key=name.encode(), value=proto.SerializeToString(deterministic=True))
-    return log.SerializeToString(deterministic=True)
