@@ -31,7 +31,7 @@ class SentimentClassifier(Application):
         num_layers: int, recurrent layers.
         bidirectional: bool, whether each layer reads the text in both directions.
         encoder: Keras layer or None. If given, it stands in for the recurrent stack (and the four
-            arguments above, `recurrent_dropout` and `truncate` are not used): float32 (B, T, E)
+            arguments above, the dropouts of the stack and `truncate` are not used): float32 (B, T, E)
             with a mask → (B, T, H).
         embedding_dim: int, size of a subword's vector.
         vocabulary_size: int, the most subwords to learn.
@@ -39,9 +39,11 @@ class SentimentClassifier(Application):
         max_tokens: int or None. A longer text is read by its first and last halves of so many
             subwords, in training and in serving; None reads everything.
         pooling: "attention", "max", "mean" or "last", or several joined by "+".
-        dropout: float, dropout of the vectors between the layers, the same at every step of a
+        dropout: float, dropout of what enters each recurrent layer, the same at every step of a
             text (Gal and Ghahramani, 2016).
+        output_dropout: float, dropout of the pooled vector.
         row_dropout: float, share of the subwords whose vector is left out of a training batch.
+        token_dropout: float, share of the places in a text whose vector is zero in training.
         recurrent_dropout: float, dropout of the recurrent state.
         truncate: int or None, steps after which backpropagation through time is cut.
         classes: sequence of str or None, class names from the most negative to the most positive;
@@ -80,7 +82,9 @@ class SentimentClassifier(Application):
         max_tokens: int | None = 512,
         pooling: str = "attention+max",
         dropout: float = 0.3,
+        output_dropout: float = 0.3,
         row_dropout: float = 0.1,
+        token_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         truncate: int | None = None,
         classes: Sequence[str] | None = None,
@@ -101,7 +105,9 @@ class SentimentClassifier(Application):
         self.max_tokens = max_tokens
         self.pooling = pooling
         self.dropout = dropout
+        self.output_dropout = output_dropout
         self.row_dropout = row_dropout
+        self.token_dropout = token_dropout
         self.recurrent_dropout = recurrent_dropout
         self.truncate = truncate
         self.classes = None if classes is None else tuple(str(label) for label in classes)
@@ -114,12 +120,12 @@ class SentimentClassifier(Application):
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
         names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
-        if len(names) < 2:
+        indices = _class_indices(columns["label"], names)
+        if len(np.unique(indices)) < 2:
             raise ValueError(
-                f"All {len(columns['label'])} training examples have the label {names[0]!r}; a "
+                f"All {len(indices)} training examples have the label {columns['label'][0]!r}; a "
                 "classifier needs at least two classes. Look at the label column."
             )
-        indices = _class_indices(columns["label"], names)
         self.tokenizer.adapt(columns["text"])
         return {
             "class_names": names,
@@ -133,10 +139,12 @@ class SentimentClassifier(Application):
         self.class_counts = tuple(class_counts)
         settings = {"dtype": self.dtype_policy}
         self.embedding = TokenEmbedding(
-            num_pieces, self.embedding_dim, self.row_dropout, name="embedding", **settings
-        )
-        self.embedding_dropout = keras.layers.SpatialDropout1D(
-            self.dropout, name="embedding_dropout", **settings
+            num_pieces,
+            self.embedding_dim,
+            row_dropout=self.row_dropout,
+            token_dropout=self.token_dropout,
+            name="embedding",
+            **settings,
         )
         self.recurrent = self.encoder or RecurrentStack(
             self.cell,
@@ -150,7 +158,9 @@ class SentimentClassifier(Application):
             **settings,
         )
         self.pool = SequencePooling(self.pooling, name="pool", **settings)
-        self.pooled_dropout = keras.layers.Dropout(self.dropout, name="pooled_dropout", **settings)
+        self.pooled_dropout = keras.layers.Dropout(
+            self.output_dropout, name="pooled_dropout", **settings
+        )
         if self.ordered:
             self.head = OrdinalHead(len(class_names), name="head", **settings)
         else:
@@ -199,9 +209,7 @@ class SentimentClassifier(Application):
     def hidden(self, token_ids, training=None):
         """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""
         mask = token_ids != PADDING
-        vectors = self.embedding_dropout(
-            self.embedding(token_ids, training=training), training=training
-        )
+        vectors = self.embedding(token_ids, training=training)
         return self.recurrent(vectors, mask=mask, training=training), mask
 
     def call(self, token_ids, training=None):

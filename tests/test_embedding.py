@@ -32,6 +32,16 @@ def test_row_dropout_drops_a_word_everywhere_or_nowhere():
     np.testing.assert_array_equal(layer(ids), np.ones((20, 30, 3)))
 
 
+def test_token_dropout_zeroes_single_places_and_leaves_the_others_as_they_are():
+    layer = TokenEmbedding(50, 3, token_dropout=0.25, embeddings_initializer="ones", seed=0)
+    ids = np.full((40, 100), 7)
+    vectors = layer(ids, training=True).numpy()
+    assert set(np.unique(vectors)) == {0.0, 1.0}
+    assert (vectors == vectors[..., :1]).all()
+    assert 0.2 < 1 - vectors.mean() < 0.3
+    np.testing.assert_array_equal(layer(ids), np.ones((40, 100, 3)))
+
+
 @pytest.mark.parametrize("policy", ["float32", "float16", "mixed_bfloat16", "mixed_float16"])
 def test_large_ids_survive_low_precision(policy):
     """Ids above 256 are not whole numbers in bfloat16: they must never be cast to it."""

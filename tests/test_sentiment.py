@@ -215,7 +215,8 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
     given = {
         "cell": "simple_rnn", "units": 7, "num_layers": 2, "bidirectional": False,
         "embedding_dim": 5, "vocabulary_size": 400, "lowercase": False, "max_tokens": 99,
-        "pooling": "max", "dropout": 0.25, "row_dropout": 0.05, "recurrent_dropout": 0.15,
+        "pooling": "max", "dropout": 0.25, "output_dropout": 0.35, "row_dropout": 0.05,
+        "token_dropout": 0.4, "recurrent_dropout": 0.15,
         "truncate": 11, "classes": ("bad", "good"), "ordered": True,
         "class_weight": {"bad": 2.0}, "name": "mine", "dtype": "mixed_bfloat16",
     }  # fmt: skip

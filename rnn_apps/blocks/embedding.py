@@ -15,6 +15,9 @@ class TokenEmbedding(keras.layers.Layer):
         vocabulary_size: Number of token ids; ids are in [0, vocabulary_size).
         embedding_dim: Width E of a token's vector.
         row_dropout: Fraction of the vocabulary dropped in each training batch, in [0, 1).
+        token_dropout: Fraction of the places whose vector is zero in training, in [0, 1), drawn
+            for each place by itself and not made up for by scaling (Iyyer et al. 2015, section
+            2.3): the network learns to do with part of a text.
         embeddings_initializer: Keras initialiser of the table.
         seed: Seed of the dropout, or None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
@@ -39,6 +42,7 @@ class TokenEmbedding(keras.layers.Layer):
         vocabulary_size,
         embedding_dim,
         row_dropout=0.0,
+        token_dropout=0.0,
         embeddings_initializer="uniform",
         seed=None,
         **kwargs,
@@ -47,11 +51,13 @@ class TokenEmbedding(keras.layers.Layer):
         for name, value in (("vocabulary_size", vocabulary_size), ("embedding_dim", embedding_dim)):
             if isinstance(value, bool) or not value >= 1:
                 raise ValueError(f"Expected {name} to be a positive integer, but got {value!r}.")
-        if not 0 <= row_dropout < 1:
-            raise ValueError(f"Expected row_dropout to be in [0, 1), but got {row_dropout!r}.")
+        for name, value in (("row_dropout", row_dropout), ("token_dropout", token_dropout)):
+            if not 0 <= value < 1:
+                raise ValueError(f"Expected {name} to be in [0, 1), but got {value!r}.")
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.row_dropout = row_dropout
+        self.token_dropout = token_dropout
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -78,6 +84,10 @@ class TokenEmbedding(keras.layers.Layer):
                 seed=self.seed_generator,
             )
             vectors = vectors * tf.gather(rows, token_ids)[..., None]
+        if training and self.token_dropout:
+            chance = keras.random.uniform(tf.shape(token_ids), seed=self.seed_generator)
+            kept = tf.cast(chance >= self.token_dropout, self.compute_dtype)  # (B, T)
+            vectors = vectors * kept[..., None]
         return vectors
 
     def compute_mask(self, token_ids, mask=None):
@@ -95,6 +105,7 @@ class TokenEmbedding(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "row_dropout": self.row_dropout,
+            "token_dropout": self.token_dropout,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "seed": self.seed,
         }

@@ -40,6 +40,7 @@ def load(
     validation=None,
     test=None,
     validation_fraction=0.1,
+    test_fraction=0.0,
     bad_rows="stop",
     seed=0,
 ):
@@ -63,6 +64,7 @@ def load(
         test: the test data, named likewise; its "test" split or its only one.
         validation_fraction: from 0 to below 1, the part of the training inputs held out for
             validation if there is no validation data. 0 holds out none.
+        test_fraction: likewise, for a test split if there is no test data.
         bad_rows: "stop" to raise at a bad row of a file, "skip" to leave such rows out.
         seed: which examples are held out; the choice depends on nothing but this and the inputs.
 
@@ -78,17 +80,18 @@ def load(
         >>> sorted(next(splits.test.as_numpy_iterator()))
         ['label', 'text']
     """
-    if not 0 <= validation_fraction < 1:
-        raise ValueError(
-            f"validation_fraction is {validation_fraction}; it must be at least 0 and below 1."
-        )
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    for split, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{split}_fraction is {fraction}; it must be at least 0 and below 1.")
     names = _names(features, columns)
     given = {"train": source, "validation": validation, "test": test}
     found, notes = _found(given, names, bad_rows)
     key = next(iter(names))
     notes += _drop_duplicates(found, key)
-    if found["train"] is not None and found["validation"] is None and validation_fraction:
-        notes.append(_hold_out(found, key, validation_fraction, seed))
+    for split, fraction in fractions.items():
+        if found["train"] is not None and found[split] is None and fraction:
+            notes.append(_hold_out(found, key, split, fraction, seed))
     return Splits(
         **{split: columns and as_dataset(columns) for split, columns in found.items()},
         name=_name(next(data for data in given.values() if data is not None)),
@@ -173,23 +176,23 @@ def _drop_duplicates(found, key):
     return notes
 
 
-def _hold_out(found, key, fraction, seed):
-    """Moves the inputs with the smallest seeded hashes to validation; returns a sentence."""
-    salt = str(seed).encode()
+def _hold_out(found, key, split, fraction, seed):
+    """Moves the training inputs with the smallest seeded hashes; returns a sentence."""
+    salt = f"{split} {seed}".encode()
     inputs = [_folded(text) for text in found["train"][key]]
     order = sorted(set(inputs), key=lambda text: _hash(salt, text))
     if len(order) < 2:
         raise ValueError(
-            f"Training data with one {key} only cannot be divided; give more, or validation data, "
-            "or validation_fraction=0."
+            f"Training data with one {key} only cannot be divided; give more, or {split} data, "
+            f"or {split}_fraction=0."
         )
     held = set(order[: min(max(1, round(fraction * len(order))), len(order) - 1)])
     is_held = [text in held for text in inputs]
     train = found["train"]
-    for split, side in (("validation", True), ("train", False)):
-        rows = [row for row, here in enumerate(is_held) if here is side]
-        found[split] = {name: values[rows] for name, values in train.items()}
-    return f"{sum(is_held):,} of {len(inputs):,} training examples were held out for validation."
+    for side, here in ((split, True), ("train", False)):
+        rows = [row for row, held_out in enumerate(is_held) if held_out is here]
+        found[side] = {name: values[rows] for name, values in train.items()}
+    return f"{sum(is_held):,} of {len(inputs):,} training examples were held out for {split}."
 
 
 def _hash(salt, text):
