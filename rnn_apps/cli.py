@@ -36,7 +36,8 @@ DATA is {_DATA_HELP}.
 RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
 Exit status: 0 all was done, 1 it was not, 2 a wrong call, 130 interrupted."""
 _AS_OPTIONS = (  # what errors call by its name in Python, and how it is called here
-    (r"columns=\{'(\w+)': '(.*?)'\} to `load`", r"--columns \1=\2"),
+    (r"columns=\{'?(\w+)'?: '?(.*?)'?\}( to `load`)?", r"--columns \1=\2"),
+    (r'Parser key "(.+?)"', r"--\1"),
     (r"bad_rows='(\w+)'", r"--bad_rows \1"),
     (r"(validation|test)_fraction=(\d)", r"--\1_fraction \2"),
 )
@@ -93,7 +94,7 @@ def _parser():
     run = {"metavar": "RUN", "help": "a run folder or a .keras file"}
 
     def verb(function, summary, more="", **options):
-        options |= {"help": summary, "description": f"{summary.capitalize()}. {more}"}
+        options |= {"help": summary, "description": f"{summary[0].upper()}{summary[1:]}. {more}"}
         added = verbs.add_parser(function.__name__[1:], allow_abbrev=False, **options)
         added.set_defaults(command=function, refuse=added.error, show_help=added.print_help)
         return added.add_argument
@@ -249,8 +250,7 @@ def _train(options, rest):
     splits = _splits(cls, settings)
     _say(*splits.notes)
     keras.utils.set_random_seed(settings["seed"])
-    names = [name for name in inspect.signature(cls).parameters if name in settings]
-    model = cls(**{name: settings[name] for name in names})
+    model = cls(**{n: settings[n] for n in inspect.signature(cls).parameters if n in settings})
     model.adapt(splits.train)
     model.compile(learning_rate=settings["learning_rate"])
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
@@ -371,8 +371,7 @@ def _predict(options, rest):
         source = sys.stdin.buffer if options.input == "-" else options.input
         if options.input == "-" and sys.stdin.isatty():
             _say("reading requests from the keyboard, one a line; end with Ctrl-D")
-        named = {"features": tuple(model.request), "columns": options.columns}
-        asked = requests.read_requests(source, **named)
+        asked = requests.read_requests(source, model.request, options.columns)
     output = pathlib.Path(options.output)
     form = options.format or {".csv": "csv", ".jsonl": "jsonl"}.get(output.suffix, "text")
     text = requests.written(model.records(asked, model.predict(asked)), form)

@@ -315,7 +315,7 @@ def check_run_folder(folder):
     names = sorted({path.name for path in folder.glob("*")} - {RUN_FILE, CONFIG_FILE})
     if names and not (folder / _STATE_FILE).exists():
         raise ValueError(
-            f"{folder} holds files that are not a run's ({names[0]}); name an empty or a new folder."
+            f"{folder} holds files that are not a run's ({names[0]}); name another folder."
         )
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from rnn_apps.data import splits
 
-FORMS = ("text", "csv", "jsonl")
 
-
-def read_requests(source, *, features, columns=None):
+def read_requests(source, features, columns=None):
     r"""Reads raw requests, in their order.
 
     Args:
@@ -19,7 +17,8 @@ def read_requests(source, *, features, columns=None):
             feature; or of any other file, or a binary stream, of one request a line, in any
             encoding. An empty line is a request too; line breaks may be those of Windows.
         features: the names of the model's inputs.
-        columns: a dict from feature to the column that holds it, where it has another name.
+        columns: a dict from feature to the column that holds it, where it has another name; other
+            features in it, such as the label's, are let be.
 
     Returns:
         What `predict` takes: a `tf.data.Dataset` of dicts, or a list of bytes.
@@ -29,13 +28,14 @@ def read_requests(source, *, features, columns=None):
         OSError: if the file cannot be read.
 
     Example:
-        >>> read_requests(io.BytesIO(b"fine\n\npoor\n"), features=("text",))
+        >>> read_requests(io.BytesIO(b"fine\n\npoor\n"), ("text",))
         [b'fine', b'', b'poor']
     """
     if hasattr(source, "read"):
         raw = source.read()
     elif re.search(r"\.(csv|tsv|jsonl|ndjson)(\.gz)?$", str(source), re.IGNORECASE):
-        return splits.load(None, test=source, features=features, columns=columns).test
+        columns = {name: column for name, column in (columns or {}).items() if name in features}
+        return splits.load(None, test=source, features=tuple(features), columns=columns).test
     else:
         raw = Path(source).read_bytes()
     lines = raw.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
