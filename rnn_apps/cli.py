@@ -23,8 +23,8 @@ import rnn_apps
 APPLICATIONS = {
     "sentiment": ("SentimentClassifier", "a text → label, score in [-1, +1], probabilities"),
 }
-_APPS = " or ".join(APPLICATIONS)
 CELLS = ("lstm", "gru", "simple_rnn")
+_APPS = " or ".join(APPLICATIONS)
 _DATA_HELP = "builtin, tfds:NAME, or the path of a CSV, TSV or JSONL file (also .gz)"
 _COLUMNS = {
     "metavar": "FEATURE=COLUMN,…",
@@ -85,9 +85,8 @@ def _sentence(error):
 
 
 def _parser():
-    shape = argparse.RawDescriptionHelpFormatter
-    texts = {"description": rnn_apps.__doc__, "epilog": _EPILOG}
-    parser = _Parser(prog="rnn-apps", formatter_class=shape, allow_abbrev=False, **texts)
+    look = {"epilog": _EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = _Parser(prog="rnn-apps", description=rnn_apps.__doc__, allow_abbrev=False, **look)
     parser.add_argument("--version", action="version", version=rnn_apps.__version__)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     app = {"type": _known, "metavar": "APP", "help": _APPS}
@@ -160,7 +159,6 @@ def _columns(text):
 def _quiet_import():
     """Imports TensorFlow without its start-up lines, which no setting of its own silences."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
     screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -322,8 +320,8 @@ def _evaluate(options, rest):
     model = _load(options.run)
     from rnn_apps import data
 
-    test = {"columns": options.columns, "bad_rows": options.bad_rows}
-    splits = data.load(None, test=options.data, features=model.features, **test)
+    how = {"columns": options.columns, "bad_rows": options.bad_rows}
+    splits = data.load(None, test=options.data, features=model.features, **how)
     _say(*splits.notes)
     train = _training_examples(pathlib.Path(options.run), type(model))
     report = model.report(splits.test, train=train, source=splits.name)
@@ -347,11 +345,13 @@ def _training_examples(run, cls):
         known = json.loads(record.read_text("utf-8"))["settings"]["training examples"]
         if known != data.fingerprint(columns):
             raise ValueError(f"what {config} names has changed since.")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        what = repr(error) if isinstance(error, (KeyError, TypeError)) else _sentence(error)
-        _say(f"Baselines that need the training examples are left out: {what}")
-        return None
-    return columns
+        return columns
+    except (OSError, ValueError) as error:
+        what = _sentence(error)
+    except (KeyError, TypeError, yaml.YAMLError):
+        what = f"{config} is not as train wrote it."
+    _say(f"Baselines that need the training examples are left out: {what}")
+    return None
 
 
 def _predict(options, rest):
@@ -380,7 +380,7 @@ def _predict(options, rest):
     elif output.exists() and not output.is_file():  # a device, which is not to be replaced
         output.write_text(text, "utf-8")
     else:
-        training.write_atomically(output, text.encode())
+        training.write_atomically(output.resolve(), text.encode())
 
 
 def _export(options, rest):
