@@ -41,12 +41,17 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the running mean of the loss."""
-        loss = float(logs["loss"])
+        self._look(logs["loss"], "loss", f"batch {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the validation loss, which shows what the last step has done."""
+        self._look(logs.get("val_loss", 0.0), "validation loss", f"epoch {epoch + 1}")
+
+    def _look(self, loss, name, when):
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"The loss became {loss} in batch {batch + 1}. Try a smaller learning rate, "
-                "compile with an optimizer that clips (global_clipnorm=1.0), and look for "
-                "extreme values in the training examples."
+                f"The {name} became {float(loss)} in {when}. Try a smaller learning rate and an "
+                "optimizer that clips (global_clipnorm=1.0), and look for extreme examples."
             )
 
 
