@@ -19,7 +19,8 @@ import rnn_apps
 from rnn_apps import cli
 from rnn_apps.blocks import kernels
 
-SMALL = ("--cell", "gru", "--units", 8, "--embedding_dim", 8, "--vocabulary_size", 300)
+SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
+SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]
 PACKAGE = pathlib.Path(rnn_apps.__file__).parent
 VERBS = ("list", "quickstart", "new", "train", "evaluate", "predict", "export", "check")
 

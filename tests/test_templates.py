@@ -123,9 +123,7 @@ def test_a_copied_template_takes_other_data_and_another_network(template, tmp_pa
     names = execute(source, "train.py", monkeypatch)
     assert serve(names)["probabilities"].shape == (1, 3)
     assert set(names["model"].class_names) == {"one", "three", "five"}
-    layers = {type(layer).__name__ for layer in names["model"]._flatten_layers()}
-    assert "GRU" in layers
-    assert "LSTM" not in layers
+    assert type(names["model"].recurrent).__name__ == "GRU"
     report = json.loads((tmp_path / "app" / "run" / "report.json").read_text())
     assert report["data"] == "mine.csv"
     assert report["examples"] == 18
@@ -150,9 +148,9 @@ def test_a_copied_template_keeps_the_promise_of_its_docstring(template, tmp_path
     assert finished.returncode == 0, finished.stderr
     report = json.loads((tmp_path / "app" / "run" / "report.json").read_text())
     assert report["metrics"][metric]["value"] >= float(value)
-    # Of two cores, so that it holds on a machine that others use too.
-    used = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-    assert used <= 2 * seconds
+    # Processor time, a little above the time on the clock of a quiet machine, so that the promise
+    # is held on a machine that others use too.
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime <= seconds
 
 
 @pytest.mark.slow

