@@ -421,7 +421,7 @@ def load_model(path):
     path = pathlib.Path(path)
     file = path / training.MODEL_FILE if path.is_dir() else path
     if not path.exists():
-        raise ValueError(f"There is no {path}; name a .keras file or a run folder.")
+        raise ValueError(f"There is no file {path}; name a .keras file or a run folder.")
     if not file.exists():
         raise ValueError(
             f"{path} holds no {file.name}: its training has not finished (repeat the command that "

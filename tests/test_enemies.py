@@ -249,7 +249,7 @@ def test_a_run_that_there_is_not(tmp_path, refused, good):
         ("predict", tmp_path / "no", "fine"),
         ("export", tmp_path / "no", tmp_path / "exports"),
     ):
-        assert f"There is no {tmp_path}/no;" in refused(*command)
+        assert f"There is no file {tmp_path}/no;" in refused(*command)
     assert "no run folder" in refused("predict", tmp_path, "fine")
     assert list(tmp_path.iterdir()) == []
 
