@@ -428,20 +428,21 @@ def load_model(path):
         The application, compiled as it was.
 
     Raises:
-        ValueError: if there is no such file, it is incomplete, or no application of ours is in it.
+        ValueError: if there is no such file, it is incomplete, needs a class that is not there, or
+            holds no application of ours.
 
     Example:
         >>> model = load_model("runs/sentiment")  # doctest: +SKIP
     """
     path = pathlib.Path(path)
     file = path / training.MODEL_FILE if path.is_dir() else path
-    if path.is_dir() and not file.exists():
-        raise ValueError(
-            f"{path} holds no {training.MODEL_FILE}: its training has not finished, or it is no "
-            "run folder. Repeat the command that began it, or name another folder."
-        )
+    if not path.exists():
+        raise ValueError(f"There is no file {path}; name a .keras file or a run folder.")
     if not file.exists():
-        raise ValueError(f"There is no file {file}; name a .keras file or a run folder.")
+        raise ValueError(
+            f"{path} holds no {file.name}: its training has not finished (repeat the command that "
+            "began it), or it is no run folder."
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.testzip() is not None:
@@ -449,15 +450,17 @@ def load_model(path):
             config = json.loads(archive.read("config.json"))
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ValueError(
-            f"{file} is not a whole .keras file ({file.stat().st_size} bytes): it was cut off or "
-            "is something else. Copy it again, or save the model again."
+            f"{file} is not a whole .keras file ({file.stat().st_size} bytes); save it again."
         ) from error
-    if str(config.get("module", "")).startswith("rnn_apps."):
-        importlib.import_module(config["module"])
-    model = keras.saving.load_model(file)
+    try:
+        if str(config.get("module", "")).startswith("rnn_apps."):
+            importlib.import_module(config["module"])
+        model = keras.saving.load_model(file)
+    except (ImportError, TypeError, ValueError) as error:
+        what = str(error).split(". ")[0]  # the rest is the whole configuration
+        raise ValueError(f"{file} cannot be loaded here: {what}.") from error
     if not isinstance(model, Application):
         raise ValueError(
-            f"{file} holds a {type(model).__name__}, which is no application of this package; "
-            "load it with keras.saving.load_model."
+            f"{file} holds a {type(model).__name__}, which is no application of this package."
         )
     return model

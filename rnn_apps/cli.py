@@ -7,15 +7,16 @@ first needs it.
 
 import argparse
 import contextlib
-import csv
-import importlib
+import inspect
 import json
 import os
 import pathlib
+import re
 import runpy
+import shlex
 import shutil
 import sys
-import tempfile
+from typing import Literal
 
 import rnn_apps
 
@@ -23,143 +24,169 @@ APPLICATIONS = {
     "sentiment": ("SentimentClassifier", "a text → label, score in [-1, +1], probabilities"),
 }
 CELLS = ("lstm", "gru", "simple_rnn")
+_APPS = " or ".join(APPLICATIONS)
 _DATA_HELP = "builtin, tfds:NAME, or the path of a CSV, TSV or JSONL file (also .gz)"
+_COLUMNS = {
+    "metavar": "FEATURE=COLUMN,…",
+    "help": "where a file or data set calls features otherwise, such as text=review,label=stars",
+}
+_BAD_ROWS_HELP = "whether a row of a file that cannot be read stops the run or is left out"
+_EPILOG = f"""\
+DATA is {_DATA_HELP}.
+RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
+Exit status: 0 all was done, 1 it was not, 2 a wrong call, 130 interrupted."""
+_AS_OPTIONS = (  # what errors call by its name in Python, and how it is called here
+    (r"columns=\{'?(\w+)'?: '?(.*?)'?\}( to `load`)?", r"--columns \1=\2"),
+    (r'Parser key "(.+?)"', r"--\1"),
+    (r"bad_rows='(\w+)'", r"--bad_rows \1"),
+    (r"(validation|test)_fraction=(\d)", r"--\1_fraction \2"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses a wrong call in one sentence."""
+
+    def error(self, message):
+        self.exit(2, f"rnn-apps: {_sentence(message).rstrip('.')}; see `{self.prog} --help`.\n")
 
 
 def main(arguments=None):
     """Runs one command; returns the exit status."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    if rest and options.command is not _train:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # what the locale cannot show becomes "?"
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.command not in (_train, _predict):
+        options.refuse(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return options.command(options, rest) or 0
+        status = options.command(options, rest) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        print("rnn-apps: interrupted. What was finished is kept; the same command goes on from "
-              "there where a run folder was named.", file=sys.stderr)  # fmt: skip
+        kept = "; the same command goes on after the last epoch that finished"
+        _say(f"rnn-apps: interrupted{kept * (options.command is _train)}.")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"rnn-apps: {error}", file=sys.stderr)
+        _say(f"rnn-apps: {_sentence(error)}")
         return 1
 
 
+def _sentence(error):
+    """What went wrong, on one line, in the words of the command line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    for pattern, option in _AS_OPTIONS:
+        text = re.sub(pattern, option, text)
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="rnn-apps", description=rnn_apps.__doc__, allow_abbrev=False
-    )
+    look = {"epilog": _EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = _Parser(prog="rnn-apps", description=rnn_apps.__doc__, allow_abbrev=False, **look)
     parser.add_argument("--version", action="version", version=rnn_apps.__version__)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def verb(function, name, summary, **options):
-        added = verbs.add_parser(
-            name, help=summary, description=summary, allow_abbrev=False, **options
-        )
-        added.set_defaults(command=function)
-        return added
-
-    app = {"type": _known, "metavar": "APP", "help": " or ".join(APPLICATIONS)}
+    app = {"type": _known, "metavar": "APP", "help": _APPS}
     run = {"metavar": "RUN", "help": "a run folder or a .keras file"}
-    verb(_list, "list", "list applications, templates, cells and built-in data")
-    added = verb(_quickstart, "quickstart", "train, judge, export and ask, on built-in data")
-    added.add_argument("applications", nargs="*", **app)
-    added = verb(_new, "new", "copy a template into a new folder")
-    added.add_argument("application", **app)
-    added.add_argument("folder", metavar="FOLDER")
-    added = verb(_train, "train", "train on raw examples; APP --help lists options", add_help=False)
-    added.add_argument("application", nargs="?", **app)
-    added = verb(_evaluate, "evaluate", "judge a model beside honest baselines")
-    added.add_argument("run", **run)
-    _add_data(added, required=True)
-    added = verb(_predict, "predict", "answer raw requests")
-    added.add_argument("run", **run)
-    added.add_argument("inputs", nargs="*", metavar="INPUT", help="requests; none reads --input")
-    added.add_argument("--input", default="-", help="a file of one request a line, or a CSV, TSV "
-                       "or JSONL file with the model's columns; - for standard input")  # fmt: skip
-    added.add_argument("--output", default="-", help="a file; - for standard output")
-    added.add_argument("--format", choices=("text", "csv", "jsonl"),
-                       help="how to write answers; by default as --output is called")  # fmt: skip
-    added = verb(_export, "export", "publish the next version of a SavedModel")
-    added.add_argument("run", **run)
-    added.add_argument("folder", metavar="FOLDER", help="such as saved_models/sentiment")
-    added = verb(_check, "check", "explain what is wrong with a SavedModel, if anything is")
-    added.add_argument("saved_model", metavar="SAVED_MODEL")
+
+    def verb(function, summary, more="", **options):
+        options |= {"help": summary, "description": f"{summary[0].upper()}{summary[1:]}. {more}"}
+        added = verbs.add_parser(function.__name__[1:], allow_abbrev=False, **options)
+        added.set_defaults(command=function, refuse=added.error, show_help=added.print_help)
+        return added.add_argument
+
+    verb(_list, "list applications, templates, cells and built-in data")
+    writes = "Writes runs/ and saved_models/ into the current folder."
+    add = verb(_quickstart, "train, judge, export and ask, on built-in data", writes)
+    add("applications", nargs="*", default=[], **app)
+    add = verb(_new, "copy a template into a new folder", "It runs there as it is.")
+    add("application", **app)
+    add("folder", metavar="FOLDER", help="a new or an empty folder")
+    more = f"`rnn-apps train APP --help` lists every option. APP is {_APPS}."
+    usage = "rnn-apps train APP --data DATA --run RUN [options]"
+    add = verb(_train, "train on raw examples", more, usage=usage, add_help=False)
+    add("application", nargs="?", **app | {"help": argparse.SUPPRESS})
+    more = "Prints the report; a run folder keeps it as report.json, with pictures."
+    add = verb(_evaluate, "judge a model beside honest baselines", more)
+    add("run", **run)
+    add("--data", required=True, help=f"examples to judge on: {_DATA_HELP}")
+    add("--columns", type=_columns, **_COLUMNS)
+    add("--bad_rows", choices=("stop", "skip"), default="stop", help=_BAD_ROWS_HELP)
+    more = "Requests are answered in their order; an empty line is a request too."
+    _add_predict(verb(_predict, "answer raw requests", more), run)
+    add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
+    add("run", **run)
+    add("folder", metavar="FOLDER", help="such as saved_models/sentiment")
+    more = "The exit status is 1 if a finding is an error."
+    add = verb(_check, "explain what is wrong with a SavedModel, if anything is", more)
+    add("saved_model", metavar="SAVED_MODEL", help="the folder of a version, or of versions")
     return parser
+
+
+def _add_predict(add, run):
+    add("run", **run)
+    add("inputs", nargs="*", default=[], metavar="INPUT", help="requests, after -- if one begins "
+        "like an option; without any, --input is read")  # fmt: skip
+    add("--input", metavar="FILE", default="-", help="one request a line, or a CSV, TSV or JSONL "
+        "file with the model's columns; by default standard input")  # fmt: skip
+    add("--columns", type=_columns, **_COLUMNS)
+    add("--output", metavar="FILE", default="-", help="by default standard output")
+    add("--format", choices=("text", "csv", "jsonl"), help="of answers: text has tabs between, "
+        "and no header; by default as --output is called, else text")  # fmt: skip
 
 
 def _known(name):
     if name not in APPLICATIONS:
-        raise argparse.ArgumentTypeError(
-            f"there is no application {name!r}, only {', '.join(APPLICATIONS)}"
-        )
+        raise argparse.ArgumentTypeError(f"{name!r} is no application; {_APPS} is")
     return name
 
 
-def _add_data(parser, required):
-    parser.add_argument("--data", required=required, type=str, help=_DATA_HELP)
-    parser.add_argument("--columns", type=str, metavar="FEATURE=COLUMN,…", help="where a file or "
-                        "data set calls features otherwise, such as text=review,label=stars")  # fmt: skip
-    parser.add_argument("--bad_rows", type=str, choices=("stop", "skip"), default="stop",
-                        help="what to do about rows that cannot be read")  # fmt: skip
-
-
 def _columns(text):
+    """FEATURE=COLUMN,… → {feature: column}."""
     pairs = [pair.split("=", 1) for pair in (text or "").split(",") if pair]
-    wrong = [pair[0] for pair in pairs if len(pair) < 2]
+    wrong = [pair[0] for pair in pairs if len(pair) < 2 or not all(pair)]
     if wrong:
-        raise ValueError(f"--columns got {wrong[0]!r}; it takes FEATURE=COLUMN, as in text=review.")
+        raise argparse.ArgumentTypeError(
+            f"--columns got {wrong[0]!r} where FEATURE=COLUMN is expected, such as text=review"
+        )
     return dict(pairs)
 
 
 @contextlib.contextmanager
 def _quiet_import():
     """Imports TensorFlow without its start-up lines, which no setting of its own silences."""
-    if "tensorflow" in sys.modules:
-        yield
-        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import tensorflow as tf
+    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
 
-            tf.config.list_logical_devices()
-            yield
-        except BaseException:
-            said.seek(0)
-            os.write(screen, said.read())
-            raise
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-
-
-def _application(name):
-    with _quiet_import():
-        return getattr(rnn_apps, APPLICATIONS[name][0])
+        tf.config.list_logical_devices()
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+        os.close(nowhere)
 
 
 def _load(run):
     with _quiet_import():
-        importlib.import_module("rnn_apps.application")
-    return rnn_apps.load_model(run)
+        from rnn_apps import load_model
+    return load_model(run)
 
 
 def _say(*lines):
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _list(options, rest):
-    print("applications")
-    for name, (_, summary) in APPLICATIONS.items():
-        print(f"  {name:<12} {summary}")
-    print("templates")
-    for folder in sorted(path for path in _templates().iterdir() if path.is_dir()):
-        print(f"  {folder.name}")
+    templates = sorted(script.parent.name for script in _templates().glob("*/train.py"))
+    print("applications", *(f"  {n:<12} {what}" for n, (_, what) in APPLICATIONS.items()), sep="\n")
+    print("templates", *(f"  {name}" for name in templates), sep="\n")
     print("cells", *(f"  {cell}" for cell in CELLS), sep="\n")
     print("built-in data", *(f"  builtin      for {name}" for name in APPLICATIONS), sep="\n")
 
@@ -179,9 +206,10 @@ def _new(options, rest):
         _templates() / options.application,
         folder,
         dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("__pycache__", "__init__.py"),
+        copy_function=shutil.copyfile,  # whoever may not write the installed file may write this
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
-    print(f"cd {folder} && python train.py")
+    print(f"cd {shlex.quote(str(folder))} && python train.py")
 
 
 def _quickstart(options, rest):
@@ -198,97 +226,108 @@ def _quickstart(options, rest):
         answer = served(**{key: tf.constant(value) for key, value in request.items()})
         print(f"\n{version} answers {json.dumps(request, ensure_ascii=False)}")
         for key, value in sorted(answer.items()):
-            print(f"  {key}: {_plain(value.numpy()[0])}")
+            value = value.numpy()[0]
+            print(f"  {key}: {value.decode() if isinstance(value, bytes) else value}")
 
 
 def _train(options, rest):
-    import jsonargparse
-
     if options.application is None:
-        print(f"usage: rnn-apps train APP --data DATA --run RUN …   APP: {', '.join(APPLICATIONS)}")
-        return 0 if set(rest) & {"-h", "--help"} else 2
-    cls = _application(options.application)
+        if {"-h", "--help"}.isdisjoint(rest):
+            options.refuse("name an application first, as in rnn-apps train sentiment")
+        return options.show_help()
+    with _quiet_import():
+        cls = getattr(rnn_apps, APPLICATIONS[options.application][0])
+    settings = _train_settings(cls, f"rnn-apps train {options.application}", rest)
     import keras
+    import yaml
 
-    from rnn_apps import data, training
+    from rnn_apps import training
 
-    parser = jsonargparse.ArgumentParser(
-        prog=f"rnn-apps train {options.application}", allow_abbrev=False
-    )
-    parser.add_argument("--config", action="config", help="a YAML file of these options")
-    _add_data(parser, required=True)
-    parser.add_argument("--validation", type=str | None, help="DATA to validate on; by default a "
-                        "share of the training examples")  # fmt: skip
-    parser.add_argument("--test", type=str | None, help="DATA to report on when trained")
-    parser.add_argument("--run", type=str, required=True, help="folder to keep the run in; an "
-                        "interrupted run is resumed")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of weights, dropout and batches")
-    own = set(parser.get_defaults().as_dict()) | {"data", "run"}
-    parser.add_class_arguments(cls, skip={"encoder", "name"})
-    parser.add_method_arguments(cls, "compile", skip={"optimizer", "loss", "metrics"})
-    skipped = {"x", "y", "validation_data", "sample_weight", "seed", "run", "callbacks"}
-    parser.add_method_arguments(cls, "fit", "fit", skip=skipped)
-    settings = parser.parse_args(rest)
-    chosen = settings.as_dict()
-    fit, compilation = chosen.pop("fit"), {"learning_rate": chosen.pop("learning_rate")}
-    hyperparameters = {key: value for key, value in chosen.items() if key not in own}
-
-    splits = _splits(cls, data, chosen)
+    run = pathlib.Path(settings.pop("run"))
+    training.check_run_folder(run)  # before, not after, the examples are read
+    splits = _splits(cls, settings)
     _say(*splits.notes)
-    keras.utils.set_random_seed(settings.seed)
-    model = cls(**hyperparameters)
+    keras.utils.set_random_seed(settings["seed"])
+    model = cls(**{n: settings[n] for n in inspect.signature(cls).parameters if n in settings})
     model.adapt(splits.train)
-    model.compile(**compilation)
-    written = parser.dump(settings, skip_none=False).encode()
-    config = pathlib.Path(settings.run, training.CONFIG_FILE)
+    model.compile(learning_rate=settings["learning_rate"])
+    record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: training.write_atomically(config, written)
+        on_train_begin=lambda logs: training.write_atomically(run / training.CONFIG_FILE, record)
     )
     model.fit(
         splits.train,
         validation_data=splits.validation,
-        run=settings.run,
-        seed=settings.seed,
+        run=run,
+        seed=settings["seed"],
         callbacks=[keep],
-        **fit,
+        **settings["fit"],
     )
     if splits.test is not None:
         report = model.report(splits.test, source=splits.name)
+        report.save(run)
         print(report)
-        report.save(settings.run)
-    _say(f"kept in {settings.run}")
+    _say(f"kept in {run}")
 
 
-def _splits(cls, data, chosen):
-    return data.load(
-        chosen["data"],
-        features=cls.features,
-        columns=_columns(chosen["columns"]),
-        validation=chosen.get("validation"),
-        test=chosen.get("test"),
-        bad_rows=chosen["bad_rows"],
-        seed=chosen["seed"],
-    )
+def _train_settings(cls, prog, rest):
+    """The options of `train`: of the data, of the constructor, of `compile` and of `fit`."""
+    import jsonargparse
+    import keras
+
+    parser = jsonargparse.ArgumentParser(prog=prog, allow_abbrev=False, exit_on_error=False)
+    add = parser.add_argument
+    add("--config", action="config", help="a YAML file of these options; those after it override")
+    add("--data", type=str, required=True, help=f"examples to train on: {_DATA_HELP}")
+    add("--columns", type=str | None, **_COLUMNS)
+    add("--validation", type=str | None, help="DATA to validate on, if --data has none of its own")
+    add("--validation_fraction", type=float, default=0.1, help="share of the training examples to "
+        "validate on, if no other data is there for it")  # fmt: skip
+    add("--test", type=str | None, help="DATA to report on at the end")
+    add("--test_fraction", type=float, default=0.0, help="share to report on, likewise")
+    add("--bad_rows", type=Literal["stop", "skip"], default="stop", help=_BAD_ROWS_HELP)
+    add("--run", type=str, required=True, help="folder to keep the run in; where it holds an "
+        "interrupted run of the same options, that goes on")  # fmt: skip
+    add("--seed", type=int, default=0, help="of weights, dropout, batches and shares of examples")
+    parser.add_class_arguments(cls, skip={"encoder", "name"})
+    skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
+    parser.add_method_arguments(cls, "compile", skip=skipped)
+    skipped = set(inspect.signature(keras.Model.fit).parameters) - {"self"}
+    skipped = skipped - {"batch_size", "epochs", "shuffle", "verbose"} | {"seed", "run"}
+    parser.add_method_arguments(cls, "fit", "fit", as_group=False, skip=skipped)
+    try:
+        settings = parser.parse_args(rest).as_dict()
+        _columns(settings["columns"])
+    except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+        text = str(error)
+        key = re.search(r'Parser key "(.+?)":', text)
+        value = re.search(r"(?:Got|Given) value: (.*)", text)
+        text = f"--{key[1]} does not take {value[1]!r}" if key and value else text
+        _Parser(prog=prog).error(text)
+    return {name: value for name, value in settings.items() if name != "config"}
+
+
+def _splits(cls, settings):
+    from rnn_apps import data
+
+    own = ("validation", "validation_fraction", "test", "test_fraction", "bad_rows", "seed")
+    given = {name: settings[name] for name in own}
+    columns = _columns(settings["columns"])
+    return data.load(settings["data"], features=cls.features, columns=columns, **given)
 
 
 def _evaluate(options, rest):
     model = _load(options.run)
     from rnn_apps import data
 
-    splits = data.load(
-        None,
-        test=options.data,
-        features=model.features,
-        columns=_columns(options.columns),
-        bad_rows=options.bad_rows,
-    )
+    how = {"columns": options.columns, "bad_rows": options.bad_rows}
+    splits = data.load(None, test=options.data, features=model.features, **how)
     _say(*splits.notes)
-    report = model.report(
-        splits.test, train=_training_examples(options.run, type(model)), source=splits.name
-    )
-    print(report)
-    if pathlib.Path(options.run).is_dir():
+    train = _training_examples(pathlib.Path(options.run), type(model))
+    report = model.report(splits.test, train=train, source=splits.name)
+    if os.path.isdir(options.run):
         report.save(options.run)
+    print(report)
 
 
 def _training_examples(run, cls):
@@ -297,67 +336,51 @@ def _training_examples(run, cls):
 
     from rnn_apps import data, training
 
-    config = pathlib.Path(run, training.CONFIG_FILE)
+    config, record = run / training.CONFIG_FILE, run / training.RUN_FILE
     try:
-        return _splits(cls, data, yaml.safe_load(config.read_text())).train
+        if not config.is_file():
+            raise ValueError(f"{run} has no {config.name} that names them.")
+        splits = _splits(cls, yaml.safe_load(config.read_text("utf-8")))
+        columns = data.as_columns(splits.train, features=cls.features)
+        known = json.loads(record.read_text("utf-8"))["settings"]["training examples"]
+        if known != data.fingerprint(columns):
+            raise ValueError(f"what {config} names has changed since.")
+        return columns
     except (OSError, ValueError) as error:
-        _say(f"The baselines that need training examples are left out: {error}")
-        return None
+        what = _sentence(error)
+    except (KeyError, TypeError, yaml.YAMLError):
+        what = f"{config} is not as train wrote it."
+    _say(f"Baselines that need the training examples are left out: {what}")
+    return None
 
 
 def _predict(options, rest):
+    cut = rest.index("--") if "--" in rest else len(rest)
+    wrong = [text for text in rest[:cut] if re.fullmatch(r"--?[^\W\d]\S*", text)]
+    given = [*options.inputs, *rest[:cut], *rest[cut + 1 :]]
+    if wrong:
+        options.refuse(f"unrecognized arguments: {' '.join(wrong)}")
+    if given and options.input != "-":
+        options.refuse("requests came as arguments and by --input; give one of them")
     model = _load(options.run)
-    requests = options.inputs or _read_requests(options.input, model)
-    form = options.format or {".csv": "csv", ".jsonl": "jsonl"}.get(
-        pathlib.Path(options.output).suffix, "text"
-    )
-    rows = model.records(requests, model.predict(requests))
-    if options.output == "-":
-        _write_rows(sys.stdout, rows, form)
-        return
     from rnn_apps import training
+    from rnn_apps.data import requests
 
-    with training.written_beside(options.output) as beside, open(beside, "w", newline="") as file:
-        _write_rows(file, rows, form)
-
-
-def _read_requests(source, model):
-    path = pathlib.Path(source)
-    if any(
-        path.name.endswith(f"{kind}{gz}")
-        for kind in (".csv", ".tsv", ".jsonl")
-        for gz in ("", ".gz")
-    ):
-        from rnn_apps import data
-
-        return data.load(None, test=source, features=tuple(model.request)).test
-    if source == "-":
-        if sys.stdin.isatty():
+    asked = [text.encode("utf-8", "surrogateescape") for text in given]  # the bytes typed
+    if not given:
+        source = sys.stdin.buffer if options.input == "-" else options.input
+        if options.input == "-" and sys.stdin.isatty():
             _say("reading requests from the keyboard, one a line; end with Ctrl-D")
-        raw = sys.stdin.buffer.read()
+        asked = requests.read_requests(source, model.request, options.columns)
+    output = pathlib.Path(options.output)
+    form = options.format or {".csv": "csv", ".jsonl": "jsonl"}.get(output.suffix, "text")
+    text = requests.written(model.records(asked, model.predict(asked)), form)
+    if options.output == "-":
+        sys.stdout.write(text)
+    elif output.exists() and not output.is_file():  # a device, which is not to be replaced
+        output.write_text(text, "utf-8")
     else:
-        raw = path.read_bytes()
-    return [line.rstrip(b"\r") for line in raw.removesuffix(b"\n").split(b"\n")] if raw else []
-
-
-def _write_rows(file, rows, form):
-    if form == "jsonl":
-        for row in rows:
-            print(json.dumps(row, ensure_ascii=False), file=file)
-    elif form == "csv":
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
-    else:
-        for row in rows:
-            cells = (f"{v:+.4f}" if isinstance(v, float) else str(v) for v in row.values())
-            print(
-                "\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells), file=file
-            )
-
-
-def _plain(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        training.write_atomically(output.resolve(), text.encode())
 
 
 def _export(options, rest):
@@ -368,10 +391,7 @@ def _check(options, rest):
     with _quiet_import():
         from rnn_apps import export
     findings = export.check(options.saved_model)
-    for finding in findings:
-        print(f"{finding.level}: {finding.what} {finding.advice}")
-    if not findings:
-        print(f"{options.saved_model}: nothing to find fault with.")
+    print(*findings or [f"{options.saved_model}: nothing to find fault with."], sep="\n")
     return int(any(finding.level == "error" for finding in findings))
 
 

@@ -31,8 +31,8 @@ class SentimentClassifier(Application):
         num_layers: int, recurrent layers.
         bidirectional: bool, whether each layer reads the text in both directions.
         encoder: Keras layer or None. If given, it stands in for the recurrent stack (and the four
-            arguments above, the dropouts of the stack and `truncate` are not used): float32 (B, T, E)
-            with a mask → (B, T, H).
+            arguments above, the dropouts of the stack and `truncate` are not used): float32
+            (B, T, E) with a mask → (B, T, H).
         embedding_dim: int, size of a subword's vector.
         vocabulary_size: int, the most subwords to learn.
         lowercase: bool, whether case is folded.
@@ -53,7 +53,8 @@ class SentimentClassifier(Application):
             then a proportional-odds layer.
         class_weight: None, "balanced" (each class weighs the same in the loss), or
             {class name: weight}.
-        name, dtype: as in every Keras model.
+        name: as in every Keras model.
+        dtype: Keras dtype policy, such as "mixed_bfloat16"; None for Keras's own.
 
     Example:
         >>> model = SentimentClassifier(units=8, embedding_dim=8, vocabulary_size=300)

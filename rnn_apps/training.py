@@ -29,7 +29,7 @@ import rich.progress
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
-_RUN_FILE, _STATE_FILE = "run.json", "state.npz"
+RUN_FILE, _STATE_FILE = "run.json", "state.npz"
 _PACKAGES = ("rnn_apps", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "numpy")
 
 
@@ -41,12 +41,17 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the running mean of the loss."""
-        loss = float(logs["loss"])
+        self._look(logs["loss"], "loss", f"batch {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the validation loss, which shows what the last step has done."""
+        self._look(logs.get("val_loss", 0.0), "validation loss", f"epoch {epoch + 1}")
+
+    def _look(self, loss, name, when):
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"The loss became {loss} in batch {batch + 1}. Try a smaller learning rate, "
-                "compile with an optimizer that clips (global_clipnorm=1.0), and look for "
-                "extreme values in the training examples."
+                f"The {name} became {float(loss)} in {when}. Try a smaller learning rate and an "
+                "optimizer that clips (global_clipnorm=1.0), and look for extreme examples."
             )
 
 
@@ -224,8 +229,7 @@ class RunFolder(keras.callbacks.Callback):
         stateful: callbacks whose `state` is kept and put back by `restore`.
 
     Raises:
-        ValueError: if the folder holds a finished run, a run with other settings, or files that
-            are no run's.
+        ValueError: as `check_run_folder`, or if the folder holds a run with other settings.
     """
 
     def __init__(self, folder, settings, stateful=()):
@@ -238,28 +242,15 @@ class RunFolder(keras.callbacks.Callback):
         self._open()
 
     def _open(self):
-        state = self.folder / _STATE_FILE
-        if (self.folder / MODEL_FILE).exists():
-            raise ValueError(
-                f"{self.folder} holds a finished run, which is never overwritten; name another "
-                "run folder, or remove this one."
-            )
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"{self.folder} is a file; a run needs a folder: name another one.")
-        if state.exists():
-            self._check_same(json.loads((self.folder / _RUN_FILE).read_text())["settings"])
-            with np.load(state, allow_pickle=False) as arrays:
+        check_run_folder(self.folder)
+        if (self.folder / _STATE_FILE).exists():
+            self._check_same(json.loads((self.folder / RUN_FILE).read_text())["settings"])
+            with np.load(self.folder / _STATE_FILE, allow_pickle=False) as arrays:
                 self._saved = {name: arrays[name] for name in arrays.files}
             return
-        strangers = {path.name for path in self.folder.glob("*")} - {_RUN_FILE, CONFIG_FILE}
-        if strangers:
-            raise ValueError(
-                f"{self.folder} holds files that are not a run's ({sorted(strangers)[0]}); name "
-                "an empty or a new folder."
-            )
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {"settings": self.settings, "versions": versions()}
-        write_atomically(self.folder / _RUN_FILE, (json.dumps(record, indent=2) + "\n").encode())
+        write_atomically(self.folder / RUN_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
     def _check_same(self, before):
         before, now = _flat(before), _flat(self.settings)
@@ -326,6 +317,30 @@ class RunFolder(keras.callbacks.Callback):
         """Writes the trained model and forgets the state of training."""
         model.save(self.folder / MODEL_FILE)
         (self.folder / _STATE_FILE).unlink(missing_ok=True)
+
+
+def check_run_folder(folder):
+    """Refuses a folder in which no training can begin or go on.
+
+    Args:
+        folder: path.
+
+    Raises:
+        ValueError: if it is a file, or holds a finished run or files that are no run's.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; a run needs a folder: name another one.")
+    if (folder / MODEL_FILE).exists():
+        raise ValueError(
+            f"{folder} holds a finished run, which is never overwritten; name another run folder, "
+            "or remove this one."
+        )
+    names = sorted({path.name for path in folder.glob("*")} - {RUN_FILE, CONFIG_FILE})
+    if names and not (folder / _STATE_FILE).exists():
+        raise ValueError(
+            f"{folder} holds files that are not a run's ({names[0]}); name another folder."
+        )
 
 
 def _flat(settings, prefix=""):

@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in reviews, two cores: 45 seconds of training, test accuracy 0.99 (TF-IDF 0.6).
+Built-in reviews, two cores: 40 seconds, test accuracy 0.99 (word counts reach 0.6).
 To edit: `data` for your texts, `network` for your layers, SETTINGS for the rest.
 """
 
@@ -15,8 +15,15 @@ import rnn_apps
 
 # 1. Settings ---------------------------------------------------------------------------------
 
-SETTINGS = {"vocabulary_size": 2000, "embedding_dim": 64, "max_tokens": 128, "dropout": 0.2}
-EPOCHS = 6
+SETTINGS = {
+    "vocabulary_size": 2000,
+    "embedding_dim": 64,
+    "max_tokens": 128,
+    "row_dropout": 0.0,
+    "output_dropout": 0.2,
+}
+LEARNING_RATE = 3e-3
+EPOCHS = 10
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/sentiment"
 REQUEST = {"text": ["I expected a dull evening, but the film is not dull at all."]}
@@ -28,7 +35,8 @@ def data():
     """Raw examples: `train`, `validation` and `test`, each of texts and labels.
 
     A file of yours with the columns `review` and `stars`, say:
-    `rnn_apps.data.load("reviews.csv", columns={"text": "review", "label": "stars"})`.
+    `rnn_apps.data.load("reviews.csv", columns={"text": "review", "label": "stars"},
+    test_fraction=0.1)`; validation examples are held out of the training ones.
     """
     return rnn_apps.data.load("builtin")
 
@@ -39,9 +47,9 @@ def data():
 def network():
     """What reads the embedded text: float32 (B, T, E) and a mask → (B, T, H).
 
-    Any Keras layer may stand here.
+    Any Keras layer that returns the whole sequence may stand here.
     """
-    return rnn_apps.blocks.RecurrentStack("lstm", units=64, bidirectional=True, name="reader")
+    return rnn_apps.blocks.RecurrentStack("lstm", 64, bidirectional=True, dropout=0.1)
 
 
 # 4. Train ------------------------------------------------------------------------------------
@@ -50,7 +58,7 @@ keras.utils.set_random_seed(0)
 splits = data()
 model = rnn_apps.SentimentClassifier(encoder=network(), **SETTINGS)
 model.adapt(splits.train)
-model.compile(learning_rate=3e-3)
+model.compile(learning_rate=LEARNING_RATE)
 model.fit(splits.train, validation_data=splits.validation, epochs=EPOCHS, run=RUN)
 report = model.report(splits.test, source=splits.name)
 report.save(RUN)

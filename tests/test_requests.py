@@ -1,0 +1,52 @@
+"""Requests from files, and answers to them as files."""
+
+import csv
+import gzip
+import io
+import json
+
+from rnn_apps import data
+from rnn_apps.data.requests import read_requests, written
+
+ROWS = [
+    {"label": "good", "score": 0.25, "text": 'a, "b"\tc\r\nd'},
+    {"label": "bad", "score": -1.0, "text": "שלום"},
+]
+
+
+def texts(requests):
+    return data.as_columns(requests, features=("text",))["text"].tolist()
+
+
+def test_a_line_is_a_request_whatever_is_in_it(tmp_path):
+    lines = b"\xef\xbb\xbfone\r\n\n  two \n\xff\xfe\n\n"
+    (tmp_path / "requests.txt").write_bytes(lines)
+    expected = [b"one", b"", b"  two ", b"\xff\xfe", b""]
+    assert read_requests(tmp_path / "requests.txt", ("text",)) == expected
+    assert read_requests(io.BytesIO(lines), ("text",)) == expected
+    assert read_requests(io.BytesIO(b"last without an end"), ("text",)) == [b"last without an end"]
+    assert read_requests(io.BytesIO(b""), ("text",)) == []
+
+
+def test_tables_are_read_by_column_and_keep_their_order(tmp_path):
+    (tmp_path / "r.csv").write_text('label,text\nx,"b, c"\nx,\nx,a\nx,a\n')
+    (tmp_path / "r.TSV").write_text("text\nb\na\n")
+    (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(b'{"review": "b"}\n{"review": "a"}\n'))
+    assert texts(read_requests(str(tmp_path / "r.csv"), ("text",))) == ["b, c", "", "a", "a"]
+    assert texts(read_requests(tmp_path / "r.TSV", ("text",))) == ["b", "a"]
+    columns = {"text": "review", "label": "stars"}
+    assert texts(read_requests(tmp_path / "r.jsonl.gz", ("text",), columns)) == ["b", "a"]
+
+
+def test_answers_can_be_read_back_from_csv_and_jsonl():
+    read = list(csv.DictReader(io.StringIO(written(ROWS, "csv"), newline="")))
+    assert [{**row, "score": float(row["score"])} for row in read] == ROWS
+    assert [json.loads(line) for line in written(ROWS, "jsonl").splitlines()] == ROWS
+
+
+def test_an_answer_as_text_is_one_line_of_cells():
+    assert written(ROWS, "text") == 'good\t0.2500\ta, "b" c  d\nbad\t-1.0000\tשלום\n'
+
+
+def test_no_answers_are_an_empty_file():
+    assert {written([], form) for form in ("text", "csv", "jsonl")} == {""}
