@@ -336,7 +336,7 @@ def check_run_folder(folder):
             f"{folder} holds a finished run, which is never overwritten; name another run folder, "
             "or remove this one."
         )
-    names = sorted({path.name for path in folder.glob("*")} - {RUN_FILE, CONFIG_FILE})
+    names = sorted({path.name for path in folder.glob("[!.]*")} - {RUN_FILE, CONFIG_FILE})
     if names and not (folder / _STATE_FILE).exists():
         raise ValueError(
             f"{folder} holds files that are not a run's ({names[0]}); name another folder."
