@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install quickstart test lint benchmark figures clean
+.PHONY: install quickstart test lint figures
 
 install: .venv/installed
 
@@ -20,3 +20,12 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The README's figures on real reviews. DATA holds imdb.train.tsv.gz, imdb.test.tsv.gz and mr.tsv,
+# each with the columns `text` and `label`.
+figures: install
+	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/imdb.yaml \
+		--data $(DATA)/imdb.train.tsv.gz --test $(DATA)/imdb.test.tsv.gz --run runs/imdb
+	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/mr.yaml \
+		--data $(DATA)/mr.tsv --run runs/mr
+	$(BIN)/rnn-apps train sentiment --data builtin --run runs/builtin
