@@ -79,9 +79,10 @@ class Application(keras.Model):
     def example_requests(self):
         """Returns a short and a long raw request, each {input name: list}, to warm a server up."""
 
-    def default_compilation(self, learning_rate):
+    def default_compilation(self, learning_rate, average):
         """Returns the arguments of `compile` that stand where the user gives none."""
-        return {"optimizer": keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)}
+        averaged = {} if average is None else {"use_ema": True, "ema_momentum": average}
+        return {"optimizer": keras.optimizers.Adam(learning_rate, global_clipnorm=1.0, **averaged)}
 
     # What all applications share.
 
@@ -125,6 +126,7 @@ class Application(keras.Model):
         metrics=None,
         *,
         learning_rate: float = 1e-3,
+        average: float | None = None,
         jit_compile: bool = False,
         **kwargs,
     ):
@@ -136,12 +138,14 @@ class Application(keras.Model):
             loss: Keras loss; None for the application's own.
             metrics: list of Keras metrics; None for the application's own.
             learning_rate: highest learning rate of the default optimizer.
+            average: momentum, such as 0.998, of a moving average of the weights. Validation, early
+                stopping and the trained model use the averages; None for the weights themselves.
             jit_compile: whether XLA compiles whole steps. Recurrent kernels choose their own
                 compilation either way.
             **kwargs: Keras's other arguments of `compile`.
         """
         given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        arguments = self.default_compilation(learning_rate)
+        arguments = self.default_compilation(learning_rate, average)
         arguments |= {name: value for name, value in given.items() if value is not None}
         super().compile(jit_compile=jit_compile, **arguments, **kwargs)
         if self.built:
@@ -233,8 +237,10 @@ class Application(keras.Model):
             *([training.EarlyStopping(self.monitor, patience)] if validation and patience else []),
             *self._schedules(schedule),
         ]
+        averaged = validation and self.optimizer.use_ema
         folder = [] if run is None else [training.RunFolder(run, settings, stateful)]
         watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
+        watch += [training.AveragedWeights()] if averaged else []
         with training.progress(verbose) as shown:
             history = super().fit(
                 feed.dataset(),
@@ -296,7 +302,7 @@ class Application(keras.Model):
             batch_size: int, requests answered at a time; the answers do not depend on it.
 
         Returns:
-            {output name: array (N, …)}, the outputs of `answer`.
+            {output name: array (N, …)}, the outputs of `answer`; strings as str.
         """
         self._require_adapted("predict")
         columns = data.as_columns(x, features=tuple(self.request))
@@ -310,7 +316,8 @@ class Application(keras.Model):
             parts.append(self._answer_function(*(tf.gather(v, rows) for v in inputs.values())))
         back = np.argsort(order)
         return {
-            name: np.concatenate([part[name].numpy() for part in parts])[back] for name in parts[0]
+            name: _plain(np.concatenate([part[name].numpy() for part in parts])[back])
+            for name in parts[0]
         }
 
     def request_sizes(self, inputs):
@@ -395,6 +402,15 @@ def _trace(endpoint):
         endpoint.function, input_signature=list(endpoint.inputs.values()), autograph=False
     )
     return function.get_concrete_function()
+
+
+def _plain(values):
+    """Turns an array of UTF-8 bytes into one of str; leaves others alone."""
+    if values.dtype != object:
+        return values
+    texts = np.empty(values.shape, dtype=object)
+    texts.flat = [value.decode("utf-8", "replace") for value in values.flat]
+    return texts
 
 
 def _tensor(values, spec):

@@ -248,9 +248,9 @@ def _train(options, rest):
     splits = _splits(cls, settings)
     _say(*splits.notes)
     keras.utils.set_random_seed(settings["seed"])
-    model = cls(**{n: settings[n] for n in inspect.signature(cls).parameters if n in settings})
+    model = cls(**_arguments_of(cls, settings))
     model.adapt(splits.train)
-    model.compile(learning_rate=settings["learning_rate"])
+    model.compile(**_arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: training.write_atomically(run / training.CONFIG_FILE, record)
@@ -268,6 +268,10 @@ def _train(options, rest):
         report.save(run)
         print(report)
     _say(f"kept in {run}")
+
+
+def _arguments_of(function, settings):
+    return {n: settings[n] for n in inspect.signature(function).parameters if n in settings}
 
 
 def _train_settings(cls, prog, rest):

@@ -199,10 +199,10 @@ class SentimentClassifier(Application):
             )
         return np.float32([self.class_weight.get(name, 1.0) for name in self.class_names])
 
-    def default_compilation(self, learning_rate):
+    def default_compilation(self, learning_rate, average):
         """Cross-entropy over the classes, and accuracy."""
         return {
-            **super().default_compilation(learning_rate),
+            **super().default_compilation(learning_rate, average),
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         }
@@ -295,7 +295,7 @@ class SentimentClassifier(Application):
         rows = zip(texts, answers["label"], answers["score"], answers["probabilities"], strict=True)
         return [
             {
-                "label": label.decode(),
+                "label": label,
                 "score": float(score),
                 **{f"P({n})": float(p) for n, p in zip(self.class_names, row, strict=True)},
                 "text": text.decode("utf-8", "replace") if isinstance(text, bytes) else text,

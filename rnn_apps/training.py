@@ -139,6 +139,25 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         self.best, self.best_weights = state["best"], weights or None
 
 
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates the moving average of the weights that an optimizer with `use_ema` keeps.
+
+    The averages are in the model from the validation of an epoch until the callbacks before this
+    one have seen the epoch's end; so `EarlyStopping` keeps the best averages. After training Keras
+    itself leaves them in the model.
+    """
+
+    def on_test_begin(self, logs=None):
+        """Puts the averages in."""
+        self.raw = [weight.numpy() for weight in self.model.trainable_weights]
+        self.model.optimizer.finalize_variable_values(self.model.trainable_weights)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Puts the weights back that training goes on with."""
+        for weight, value in zip(self.model.trainable_weights, self.raw, strict=True):
+            weight.assign(value)
+
+
 class Progress(keras.callbacks.Callback):
     """Progress on standard error: a bar in a terminal, a plain line per epoch in a log."""
 
@@ -317,7 +336,7 @@ def check_run_folder(folder):
             f"{folder} holds a finished run, which is never overwritten; name another run folder, "
             "or remove this one."
         )
-    names = sorted({path.name for path in folder.glob("*")} - {RUN_FILE, CONFIG_FILE})
+    names = sorted({path.name for path in folder.glob("[!.]*")} - {RUN_FILE, CONFIG_FILE})
     if names and not (folder / _STATE_FILE).exists():
         raise ValueError(
             f"{folder} holds files that are not a run's ({names[0]}); name another folder."

@@ -208,3 +208,28 @@ def test_progress_is_one_plain_line_per_epoch_in_a_log(capfd):
     assert lines[0].startswith("epoch 1/2  ") and "val_accuracy" in lines[0]
     assert "\r" not in printed.err
     assert printed.out == ""
+
+
+def test_averages_are_validated_kept_and_left_in_the_model(tmp_path):
+    """Against the plain definition: a moving average of the weights after each step."""
+    options = {"epochs": 2, "patience": None, "schedule": "constant"}
+    plain, averaged = fresh(0), fresh(0)
+    mean = [weight.numpy() for weight in plain.trainable_weights]
+    logged = []
+
+    class Average(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            for kept, weight in zip(mean, plain.trainable_weights, strict=True):
+                share = 0.9 if int(plain.optimizer.iterations) > 1 else 0.0
+                kept[...] = share * kept + (1 - share) * weight.numpy()
+
+    fit(plain, None, callbacks=[Average()], **options)
+    averaged.compile(learning_rate=0.01, average=0.9)
+    logged = fit(averaged, tmp_path / "run", **options).history
+    for kept, weight in zip(mean, averaged.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight, kept, atol=2e-5)
+    texts, labels = reviews()
+    loss, _ = averaged.evaluate(texts[::5], labels[::5][::-1], verbose=0)
+    assert logged["val_loss"][-1] == pytest.approx(loss, abs=1e-5)
+    kept = load_model(tmp_path / "run").predict(texts)["score"]
+    np.testing.assert_allclose(kept, averaged.predict(texts)["score"], atol=1e-6)
