@@ -23,7 +23,6 @@ import rnn_apps
 APPLICATIONS = {
     "sentiment": ("SentimentClassifier", "a text → label, score in [-1, +1], probabilities"),
 }
-CELLS = ("lstm", "gru", "simple_rnn")
 _APPS = " or ".join(APPLICATIONS)
 _DATA_HELP = "builtin, tfds:NAME, or the path of a CSV, TSV or JSONL file (also .gz)"
 _COLUMNS = {
@@ -39,7 +38,6 @@ _AS_OPTIONS = (  # what errors call by its name in Python, and how it is called 
     (r"columns=\{'?(\w+)'?: '?(.*?)'?\}( to `load`)?", r"--columns \1=\2"),
     (r'Parser key "(.+?)"', r"--\1"),
     (r"bad_rows='(\w+)'", r"--bad_rows \1"),
-    (r"(validation|test)_fraction=(\d)", r"--\1_fraction \2"),
 )
 
 
@@ -187,7 +185,7 @@ def _list(options, rest):
     templates = sorted(script.parent.name for script in _templates().glob("*/train.py"))
     print("applications", *(f"  {n:<12} {what}" for n, (_, what) in APPLICATIONS.items()), sep="\n")
     print("templates", *(f"  {name}" for name in templates), sep="\n")
-    print("cells", *(f"  {cell}" for cell in CELLS), sep="\n")
+    print("cells", "  lstm", "  gru", "  simple_rnn", sep="\n")
     print("built-in data", *(f"  builtin      for {name}" for name in APPLICATIONS), sep="\n")
 
 
@@ -285,13 +283,11 @@ def _train_settings(cls, prog, rest):
     add("--data", type=str, required=True, help=f"examples to train on: {_DATA_HELP}")
     add("--columns", type=str | None, **_COLUMNS)
     add("--validation", type=str | None, help="DATA to validate on, if --data has none of its own")
-    add("--validation_fraction", type=float, default=0.1, help="share of the training examples to "
-        "validate on, if no other data is there for it")  # fmt: skip
+    add("--validation_fraction", type=float, default=0.1, help="share to validate on otherwise")
     add("--test", type=str | None, help="DATA to report on at the end")
-    add("--test_fraction", type=float, default=0.0, help="share to report on, likewise")
+    add("--test_fraction", type=float, default=0.0, help="share to report on otherwise")
     add("--bad_rows", type=Literal["stop", "skip"], default="stop", help=_BAD_ROWS_HELP)
-    add("--run", type=str, required=True, help="folder to keep the run in; where it holds an "
-        "interrupted run of the same options, that goes on")  # fmt: skip
+    add("--run", type=str, required=True, help="folder of the run; an interrupted one goes on")
     add("--seed", type=int, default=0, help="of weights, dropout, batches and shares of examples")
     parser.add_class_arguments(cls, skip={"encoder", "name"})
     skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self"}

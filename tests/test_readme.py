@@ -49,9 +49,7 @@ def as_request(url, body):
             tf.train.Example(
                 features=tf.train.Features(
                     feature={
-                        name: tf.train.Feature(
-                            bytes_list=tf.train.BytesList(value=[text.encode()])
-                        )
+                        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
                         for name, text in example.items()
                     }
                 )
