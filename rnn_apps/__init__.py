@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Application": "rnn_apps.application",
     "SentimentClassifier": "rnn_apps.sentiment",
-    "load_model": "rnn_apps.application",
+    "load_model": "rnn_apps.loading",
     "blocks": None,
     "data": None,
     "evaluation": None,

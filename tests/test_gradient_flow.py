@@ -78,7 +78,7 @@ def test_measuring_sees_what_the_stack_returns():
     assert found
 
 
-def test_truncation_shows():
+def test_truncation_shows_in_the_flow():
     stack = RecurrentStack("gru", H, truncate=3)
     norms = gradient_flow(stack, sequences(), lambda outputs: squared(outputs[:, -1]))
     np.testing.assert_array_equal(norms[0] > 0, [False, False, False, True, True])

@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
     {"application"},
-    {"sentiment"},
+    {"loading", "sentiment"},
     {"cli"},
 )
 

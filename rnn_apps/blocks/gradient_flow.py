@@ -31,6 +31,7 @@ def gradient_flow(stack, sequences, loss, mask=None):
         ValueError: If the loss is not a scalar, or a cell's first state is not its output.
 
     Example:
+    >>> from rnn_apps.blocks import RecurrentStack
     >>> stack = RecurrentStack("gru", 8, num_layers=2)
     >>> x = np.ones((2, 5, 3), "float32")
     >>> gradient_flow(stack, x, lambda outputs: tf.reduce_sum(outputs[:, -1])).shape

@@ -39,8 +39,9 @@ def use(path):
         ValueError: If `path` is none of those.
 
     Example:
-    >>> with kernels.use("plain"):
-    ...     outputs = layer(sequences, training=True)
+    >>> from rnn_apps import blocks
+    >>> with use("plain"):
+    ...     outputs = blocks.GRU(4)(np.zeros((2, 3, 5), "float32"), training=True)
     """
     if path not in _PATHS:
         raise ValueError(f"Expected path to be one of {_PATHS}, but got {path!r}.")
@@ -61,10 +62,10 @@ def portable():
         None.
 
     Example:
-    >>> with kernels.portable():
-    ...     concrete = tf.function(layer).get_concrete_function(
-    ...         tf.TensorSpec([None, None, 8], tf.float32)
-    ...     )
+    >>> from rnn_apps import blocks
+    >>> spec = tf.TensorSpec([None, None, 8], tf.float32)
+    >>> with portable():
+    ...     concrete = tf.function(blocks.LSTM(4)).get_concrete_function(spec)
     """
     with use("plain"):
         yield

@@ -1,0 +1,34 @@
+"""What `fit` adds to Keras: callbacks, and the run folder with exact resume."""
+
+from rnn_apps.training.callbacks import (
+    AveragedWeights,
+    EarlyStopping,
+    FeedEpoch,
+    StopOnNonFinite,
+    WarmupCosine,
+    progress,
+)
+from rnn_apps.training.files import write_atomically, written_beside
+from rnn_apps.training.run_folder import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    RUN_FILE,
+    RunFolder,
+    check_run_folder,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "MODEL_FILE",
+    "RUN_FILE",
+    "AveragedWeights",
+    "EarlyStopping",
+    "FeedEpoch",
+    "RunFolder",
+    "StopOnNonFinite",
+    "WarmupCosine",
+    "check_run_folder",
+    "progress",
+    "write_atomically",
+    "written_beside",
+]
