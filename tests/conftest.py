@@ -4,6 +4,7 @@ import itertools
 
 import keras
 import pytest
+import tensorflow as tf
 
 import rnn_apps
 from rnn_apps.blocks import kernels
@@ -47,3 +48,16 @@ def trained():
     with kernels.use("plain"):
         model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
     return model
+
+
+def serialized(examples):
+    """Dicts of texts as serialized `tf.train.Example`s, which `classify` takes."""
+
+    def feature(text):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+
+    features = [{name: feature(text) for name, text in row.items()} for row in examples]
+    return [
+        tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
+        for row in features
+    ]

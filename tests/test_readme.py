@@ -9,6 +9,7 @@ import shlex
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
+from conftest import serialized
 
 from rnn_apps import cli
 
@@ -45,18 +46,7 @@ def as_request(url, body):
     """The signature and the tensor that a model server makes of a REST request."""
     verb = url.rsplit(":", 1)[1]
     if verb == "classify":
-        rows = [
-            tf.train.Example(
-                features=tf.train.Features(
-                    feature={
-                        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
-                        for name, text in example.items()
-                    }
-                )
-            ).SerializeToString()
-            for example in body["examples"]
-        ]
-        return "classify", {"inputs": tf.constant(rows)}
+        return "classify", {"inputs": tf.constant(serialized(body["examples"]))}
     assert verb == "predict"
     return body.get("signature_name", "serving_default"), {"text": tf.constant(body["instances"])}
 

@@ -19,7 +19,7 @@ class Splits:
         train: a `tf.data.Dataset` of dicts from feature to string scalar; None if there is none.
         validation: the same, disjoint from `train`.
         test: the same, disjoint from both.
-        name: the data's name, for reports: "builtin", "tfds:NAME", or the file's name.
+        name: the name of what is judged on, for reports: "builtin", "tfds:NAME", or a file's name.
         fingerprint: SHA-256 of all examples of all splits, in order; 64 hexadecimal digits.
         notes: sentences on rows skipped, held out, and dropped as duplicates.
     """
@@ -94,7 +94,7 @@ def load(
             notes.append(_hold_out(found, key, split, fraction, seed))
     return Splits(
         **{split: columns and as_dataset(columns) for split, columns in found.items()},
-        name=_name(next(data for data in given.values() if data is not None)),
+        name=_name(next(data for data in (test, source, validation) if data is not None)),
         fingerprint=tfds.fingerprint_splits(found),
         notes=tuple(notes),
     )
