@@ -30,7 +30,7 @@ def small_classifier(**options):
     return rnn_apps.SentimentClassifier(**{**settings, **options})
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def plain_kernels(request):
     """Trains without XLA, whose compilation takes longer than these small trainings; a test
     marked `slow` trains as users do."""

@@ -19,6 +19,8 @@ import rnn_apps
 from rnn_apps import cli
 from rnn_apps.blocks import kernels
 
+pytestmark = pytest.mark.usefixtures("plain_kernels")
+
 SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]
 PACKAGE = pathlib.Path(rnn_apps.__file__).parent
@@ -197,7 +199,7 @@ def test_train_keeps_everything_in_the_run_folder(run):
         "run.json", "config.yaml", "history.csv", "curves.png", "model.keras", "report.json",
         "metrics.png", "calibration.png", "confusion_matrix.png",
     }  # fmt: skip
-    assert json.loads((run / "report.json").read_text())["data"] == "train.csv"
+    assert json.loads((run / "report.json").read_text())["data"] == "test.csv"
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert settings["units"] == 8
     assert settings["fit"]["epochs"] == 2

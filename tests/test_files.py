@@ -159,3 +159,7 @@ def test_a_very_long_field_is_read_and_the_csv_limit_is_put_back(tmp_path):
     path = write(tmp_path / "a.csv", f'text,label\n"{"x" * 300_000}",1\n')
     assert len(pairs(path)[0][0]) == 300_000
     assert csv.field_size_limit() == limit
+    broken = write(tmp_path / "b.csv", 'text,label\n"a",1\nb\n')
+    with pytest.raises(ValueError) as kept:  # with its traceback, and all that lives in it
+        read(broken, NAMES)
+    assert csv.field_size_limit() == limit, kept

@@ -15,6 +15,8 @@ from conftest import reviews, small_classifier
 import rnn_apps
 from rnn_apps import blocks, data, export  # noqa: F401  blocks: registers layers
 
+pytestmark = pytest.mark.usefixtures("plain_kernels")
+
 REQUESTS = [
     "The story is not dull.",
     "",

@@ -137,29 +137,37 @@ def _plain_rows(text):
 
 
 def _quoted_rows(text, delimiter, path):
-    """Yields (place, fields), or (place, what is wrong) for a row that does not parse."""
-    limit = csv.field_size_limit(len(text) + 1)
+    """Returns an iterator of (place, fields), or (place, what is wrong) where a row does not parse.
+
+    All rows are read before the first is handed out, since the csv module's limit on the length
+    of a field is the whole process's, and has to be put back.
+    """
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text) + 1))
     try:
-        lines = io.StringIO(text, newline="")
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            first = reader.line_num + 1
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                if "unexpected end of data" in str(error):
-                    raise ValueError(
-                        f"{path}, line {first}: a quote opened in this row is never closed; write "
-                        'a quote inside a field twice (""), and the field in quotes.'
-                    ) from None
-                row = f"a quoted field is not closed before the next one ({error})"
-            if row is None:
-                return
-            if row:
-                last = reader.line_num
-                yield f"line {first}" if last == first else f"lines {first} to {last}", row
+        return iter(list(_parsed_rows(text, delimiter, path)))
     finally:
         csv.field_size_limit(limit)
+
+
+def _parsed_rows(text, delimiter, path):
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise ValueError(
+                    f"{path}, line {first}: a quote opened in this row is never closed; write "
+                    'a quote inside a field twice (""), and the field in quotes.'
+                ) from None
+            row = f"a quoted field is not closed before the next one ({error})"
+        if row is None:
+            return
+        if row:
+            last = reader.line_num
+            yield f"line {first}" if last == first else f"lines {first} to {last}", row
 
 
 def _delimited(rows, names, path):
