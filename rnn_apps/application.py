@@ -314,7 +314,7 @@ class Application(keras.Model):
             parts.append(self._answer_function(*(tf.gather(v, rows) for v in inputs.values())))
         back = np.argsort(order)
         return {
-            name: _plain(np.concatenate([part[name].numpy() for part in parts])[back])
+            name: text.decoded(np.concatenate([part[name].numpy() for part in parts])[back])
             for name in parts[0]
         }
 
@@ -400,15 +400,6 @@ def _trace(endpoint):
         endpoint.function, input_signature=list(endpoint.inputs.values()), autograph=False
     )
     return function.get_concrete_function()
-
-
-def _plain(values):
-    """Turns an array of UTF-8 bytes into one of str; leaves others alone."""
-    if values.dtype != object:
-        return values
-    texts = np.empty(values.shape, dtype=object)
-    texts.flat = [value.decode("utf-8", "replace") for value in values.flat]
-    return texts
 
 
 def _tensor(values, spec):

@@ -13,7 +13,7 @@ from rnn_apps.blocks.attention import SequencePooling
 from rnn_apps.blocks.embedding import TokenEmbedding
 from rnn_apps.blocks.ordinal import OrdinalHead
 from rnn_apps.blocks.recurrent import RecurrentStack
-from rnn_apps.evaluation import labels
+from rnn_apps.evaluation import baselines, labels
 from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing.batches import LengthBatches
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
@@ -324,11 +324,11 @@ class SentimentClassifier(Application):
             getattr(self, "training_examples", None) if train is None else self._columns_of(train)
         )
         seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
-        baselines = {
-            "majority class": labels.majority_class(seen, len(self.class_names), len(truth))
+        beside = {
+            "majority class": baselines.majority_class(seen, len(self.class_names), len(truth))
         }
         if train is not None:
-            baselines["TF-IDF logistic regression"] = labels.tfidf_logistic_regression(
+            beside["TF-IDF logistic regression"] = baselines.tfidf_logistic_regression(
                 train["text"],
                 _class_indices(train["label"], self.class_names),
                 test["text"],
@@ -338,7 +338,7 @@ class SentimentClassifier(Application):
             truth,
             self.predict(test["text"])["probabilities"],
             self.class_names,
-            baselines=baselines,
+            baselines=beside,
             data=source,
             application=type(self).__name__,
             seed=seed,

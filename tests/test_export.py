@@ -12,7 +12,16 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from rnn_apps.export import Endpoint, Finding, check, checking, publish, publishing, warm_up_records
+from rnn_apps.export import (
+    Endpoint,
+    Finding,
+    check,
+    checking,
+    graphs,
+    publish,
+    publishing,
+    warm_up_records,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
@@ -470,7 +479,7 @@ def test_operations_a_server_cannot_or_should_not_run_are_named(tmp_path, functi
 
 def test_foreign_operations_are_listed_and_those_of_core_tensorflow_are_not(published, tmp_path):
     def rename(graph):
-        node = next(n for n in checking._nodes(graph) if n.op == "StringLength")
+        node = next(n for n in graphs.nodes(graph) if n.op == "StringLength")
         node.op = "WordpieceTokenizeWithOffsets"
         graph.graph_def.node.add(name="one_more", op="MyOwnOp")
 

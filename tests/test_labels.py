@@ -9,7 +9,8 @@ import pytest
 from sklearn import metrics
 
 from rnn_apps.evaluation import labels as module
-from rnn_apps.evaluation.labels import judge, majority_class, tfidf_logistic_regression
+from rnn_apps.evaluation.baselines import majority_class, tfidf_logistic_regression
+from rnn_apps.evaluation.labels import judge
 
 REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "reviews"
 

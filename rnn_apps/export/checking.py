@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from rnn_apps.export import warm_up_records
+from rnn_apps.export.graphs import Finding, check_operations, check_signatures, listed, nodes
 
 _MAX_GRAPH_BYTES = 100 << 20
 _MAX_INLINED = 10_000
@@ -24,57 +25,6 @@ UNFINISHED = ".export-"  # not a number, so no model server takes it for a versi
 _LEVELS = ("error", "warning", "note")
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing `check` noticed: `what` it is, and what to do about it (`advice`).
-
-    `level` is "error" (a model server fails), "warning" (it works, but not as wished) or "note".
-    """
-
-    level: str
-    what: str
-    advice: str
-
-    def __str__(self):
-        return f"{self.level}: {self.what}. {self.advice}."
-
-
-_SENTENCEPIECE = {f"Sentencepiece{kind}Op" for kind in ("", "Tokenize", "Detokenize", "IdToString")}
-_OP_RULES = (
-    (
-        r"_?Xla\w+",
-        "error",
-        "calls XLA, which a model server has switched off by default",
-        "Trace the function without jit_compile",
-    ),
-    (
-        r"Cudnn\w+",
-        "error",
-        "runs on an NVIDIA GPU only",
-        "Export with use_cudnn=False, or on a machine without GPU",
-    ),
-    (
-        r"(Eager)?PyFunc(Stateless)?",
-        "error",
-        "calls back into a Python process, which is not there",
-        "Replace tf.py_function and tf.numpy_function by TensorFlow operations",
-    ),
-    (
-        r"Debug\w+|Print(V2)?",
-        "warning",
-        "writes debug output at every request",
-        "Remove tf.print and tf.debugging from the endpoint",
-    ),
-)
-_UNKNOWN_OP = (
-    "error",
-    "is neither core TensorFlow nor SentencePiece of tensorflow-text",
-    "A stock model server may refuse to load it; say it in core operations",
-)
-_JSON_TYPES = {"float32", "float64", "bool", "string"} | {
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
-} - {"uint16"}
-_GENERIC_NAME = r"(output|input|args|keras_tensor|inputs)_?\d+|keras_tensor"
 _OPTIMIZER = (
     r"(^|/)_?optimizer/|\.OPTIMIZER_SLOT|/(Adam|Momentum|RMSProp|Adagrad|Adadelta|Ftrl)(_\d+)?$"
 )
@@ -199,127 +149,19 @@ def check_version(path):
             "It is cut short or meant for something else; export it again",
         )
         return
-    yield from _check_operations(graphs[0])
-    yield from _check_signatures(graphs[0].signature_def)
+    yield from check_operations(graphs[0])
+    yield from check_signatures(graphs[0].signature_def)
     yield from _check_variables(path, graphs[0])
     yield from _check_files(path, graphs[0])
     yield from _check_size(file, graphs[0])
     yield from _check_warm_up(path, graphs[0].signature_def)
 
 
-def _nodes(graph):
-    yield from graph.graph_def.node
-    for function in graph.graph_def.library.function:
-        yield from function.node_def
-
-
-def _check_operations(graph):
-    functions = {f.signature.name: f for f in graph.graph_def.library.function}
-    compiled = [name for name, f in functions.items() if _is_compiled(f)]
-    compiled += [node.name for node in _nodes(graph) if _is_compiled(node)]
-    if compiled:
-        yield Finding(
-            "error",
-            f"XLA must compile {_some(compiled)} (_XlaMustCompile), which a "
-            "model server refuses by default",
-            "Trace the function without jit_compile",
-        )
-    found = {}
-    for op in sorted({node.op for node in _nodes(graph)} - set(functions) - _SENTENCEPIECE):
-        rules = (rule[1:] for rule in _OP_RULES if re.fullmatch(rule[0], op))
-        known = hasattr(tf.raw_ops, op) or op.startswith("_")
-        rule = next(rules, None if known else _UNKNOWN_OP)
-        if rule:
-            found.setdefault(rule, []).append(op)
-    for (level, what, advice), ops in found.items():
-        yield Finding(level, f"{_some(ops)} {what}", advice)
-
-
-def _is_compiled(proto):
-    return "_XlaMustCompile" in proto.attr and proto.attr["_XlaMustCompile"].b
-
-
-def _some(names):
-    names = list(dict.fromkeys(names))
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def _check_signatures(signatures):
-    names = sorted(name for name in signatures if not name.startswith("__saved_model"))
-    if not names:
-        yield Finding(
-            "error",
-            "There is no signature, so nothing can be asked",
-            "Save with signatures={'serving_default': …}",
-        )
-    elif "serving_default" not in names:
-        yield Finding(
-            "warning",
-            f"No signature is called serving_default, only {_some(names)}",
-            "Requests that name no signature fail; give the main one this name",
-        )
-    for name in names:
-        for side in ("input", "output"):
-            for key, info in sorted(getattr(signatures[name], f"{side}s").items()):
-                where = f"The {side} {key!r} of {name!r}"
-                yield from _check_shape(where, side, info)
-                yield from _check_name_and_type(where, key, info)
-
-
-def _check_shape(where, side, info):
-    if info.WhichOneof("encoding") in ("coo_sparse", "composite_tensor"):
-        yield Finding(
-            "error",
-            f"{where} is a sparse or ragged tensor",
-            "JSON and batching carry dense tensors only; take and give those",
-        )
-        return
-    dims = [dim.size for dim in info.tensor_shape.dim]
-    if info.tensor_shape.unknown_rank:
-        yield Finding("warning", f"{where} has no known rank", "Give it a shape: batch first")
-    elif not dims or dims[0] != -1:
-        yield Finding(
-            "error",
-            f"{where} has no batch dimension: its shape is {dims}",
-            "Make dimension 0 the batch, of any size, or a server cannot batch requests",
-        )
-    elif -1 in dims[1:] and side == "output":
-        yield Finding(
-            "warning",
-            f"{where} has the shape {dims}: its size depends on what else is in the batch",
-            "Give a fixed size with a count or length beside it",
-        )
-    elif -1 in dims[1:]:
-        yield Finding(
-            "note",
-            f"{where} has the shape {dims}: requests of different sizes cannot share a batch",
-            "Set pad_variable_length_inputs, or take raw strings",
-        )
-
-
-def _check_name_and_type(where, key, info):
-    dtype = tf.dtypes.as_dtype(info.dtype).name if info.dtype else "unknown"
-    if dtype not in _JSON_TYPES:
-        yield Finding("error", f"{where} is {dtype}, which REST cannot carry", "Cast it to float32")
-    if key.endswith("_bytes") and dtype != "string":
-        yield Finding(
-            "warning",
-            f"{where} is {dtype}, but the ending _bytes promises base64 text",
-            "Rename it",
-        )
-    if re.fullmatch(_GENERIC_NAME, key):
-        yield Finding(
-            "warning",
-            f"{where} has a name that says nothing",
-            "Name inputs by tf.TensorSpec(…, name=…) and outputs by a dict",
-        )
-
-
 def _check_variables(path, graph):
     """Read every stored variable once: are all there, and is each stored once?"""
     prefix = path / "variables" / "variables"
     if not prefix.with_suffix(".index").is_file():
-        if {"VarHandleOp", "VariableV2", "RestoreV2"} & {node.op for node in _nodes(graph)}:
+        if {"VarHandleOp", "VariableV2", "RestoreV2"} & {node.op for node in nodes(graph)}:
             yield Finding(
                 "error",
                 "variables/variables.index is missing, and the graph needs it",
@@ -350,7 +192,7 @@ def _check_variables(path, graph):
     ):
         if found:
             size = sum(nbytes for _, nbytes in found) / 1e6
-            names = _some([key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") for key, _ in found])
+            names = listed([key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") for key, _ in found])
             yield Finding("warning", f"{len(found)} {what}, {size:.1f} MB: {names}", advice)
 
 
@@ -369,7 +211,7 @@ def _check_files(path, graph):
                 f"The asset assets/{asset.filename} is missing",
                 "Export or copy the folder again",
             )
-    constants = [n.attr["value"].tensor for n in _nodes(graph) if n.op == "Const"]
+    constants = [n.attr["value"].tensor for n in nodes(graph) if n.op == "Const"]
     scalars = {
         bytes(t.string_val[0])
         for t in constants
@@ -383,14 +225,14 @@ def _check_files(path, graph):
     if paths:
         yield Finding(
             "warning",
-            f"The graph names files of one machine: {_some(paths)}",
+            f"The graph names files of one machine: {listed(paths)}",
             "Track what reads them, so that they travel as assets",
         )
     links = [str(p.relative_to(path)) for p in sorted(path.rglob("*")) if p.is_symlink()]
     if links:
         yield Finding(
             "warning",
-            f"{_some(links)} are symbolic links",
+            f"{listed(links)} are symbolic links",
             "They break when the folder is moved; copy the files themselves",
         )
 
@@ -403,7 +245,7 @@ def _check_size(file, graph):
             f"The graph takes {size / 1e6:.0f} MB; it cannot exceed 2 GB and is slow to load",
             "Keep large constants in variables or asset files",
         )
-    for node in _nodes(graph):
+    for node in nodes(graph):
         tensor = node.attr["value"].tensor if node.op == "Const" else None
         if tensor and tensor.dtype == tf.string.as_datatype_enum and tensor.tensor_shape.dim:
             count = int(np.prod([dim.size for dim in tensor.tensor_shape.dim]))

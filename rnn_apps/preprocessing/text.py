@@ -38,6 +38,15 @@ def utf8(texts):
     return encoded
 
 
+def decoded(values):
+    """Turns an object array of UTF-8 bytes into one of str; leaves other arrays as they are."""
+    if values.dtype != object:
+        return values
+    texts = np.empty(values.shape, dtype=object)
+    texts.flat = [value.decode("utf-8", "replace") for value in values.flat]
+    return texts
+
+
 @keras.saving.register_keras_serializable(package="rnn_apps")
 class SubwordTokenizer(keras.layers.Layer):
     """Subword tokenizer that lives in the model, the ``.keras`` file and the SavedModel.
