@@ -237,6 +237,8 @@ class Application(keras.Model):
         ]
         averaged = validation and self.optimizer.use_ema
         folder = [] if run is None else [training.RunFolder(run, settings, stateful)]
+        for run_folder in folder:
+            kwargs["initial_epoch"] = run_folder.initial_epoch
         watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
         watch += [training.AveragedWeights()] if averaged else []
         with training.progress(verbose) as shown:
@@ -244,7 +246,6 @@ class Application(keras.Model):
                 feed.dataset(),
                 validation_data=validation and self._evaluation_feed(validation, batch_size),
                 epochs=epochs,
-                initial_epoch=folder[0].initial_epoch if folder else 0,
                 shuffle=False,
                 callbacks=[*watch, *shown, *(callbacks or []), *folder],
                 verbose=0 if shown else verbose,

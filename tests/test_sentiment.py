@@ -375,3 +375,46 @@ def test_a_model_file_that_is_not_whole_is_named(trained, tmp_path):
     keras.Sequential([keras.Input([2]), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="no application of this package"):
         rnn_apps.load_model(tmp_path / "other.keras")
+
+
+def test_the_last_share_of_the_examples_validates_where_nothing_else_does():
+    texts, labels = reviews()
+    one, other = small_classifier(), small_classifier()
+    histories = []
+    for model, examples, options in (
+        (one, (texts, labels), {"validation_split": 0.25, "sample_weight": np.ones(96)}),
+        (other, (texts[:72], labels[:72]), {"validation_data": (texts[72:], labels[72:])}),
+    ):
+        keras.utils.set_random_seed(0)
+        model.adapt(texts, labels)
+        model.compile()
+        histories.append(model.fit(*examples, epochs=1, verbose=0, **options).history)
+    assert histories[0].keys() == histories[1].keys() >= {"val_loss"}
+    for name, values in histories[0].items():
+        assert values == pytest.approx(histories[1][name], abs=1e-5), name
+
+
+def test_keras_arguments_and_methods_still_work(trained, capsys):
+    texts, labels = reviews()
+    model = small_classifier()
+    model.adapt(texts, labels)
+    model.compile(optimizer="sgd", metrics=["accuracy", "sparse_top_k_categorical_accuracy"])
+    history = model.fit(
+        texts,
+        labels,
+        epochs=3,
+        initial_epoch=1,
+        steps_per_epoch=1,
+        class_weight={0: 2.0, 1: 0.5},
+        verbose=2,
+    )
+    assert history.epoch == [1, 2]
+    assert "sparse_top_k_categorical_accuracy" in history.history
+    assert "Epoch 3/3" in capsys.readouterr().out
+    trained.summary()
+    assert "embedding" in capsys.readouterr().out
+    loss, accuracy = trained.evaluate(texts, labels, verbose=0, batch_size=7)
+    assert accuracy == 1.0
+    assert trained.evaluate(texts, labels, verbose=0, return_dict=True)["loss"] == pytest.approx(
+        loss, abs=1e-6
+    )
