@@ -102,6 +102,26 @@ def test_a_killed_process_leaves_a_run_that_another_process_resumes(uninterrupte
     assert_equal_to_six_decimals(history(run), history(uninterrupted))
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["all epochs", "stopped early"])
+def test_a_run_stopped_before_its_model_was_written_only_writes_it(early, tmp_path, monkeypatch):
+    def stop(self, model):
+        raise KeyboardInterrupt
+
+    options = {"epochs": 30, "patience": 1, "schedule": "constant"} if early else {"epochs": 2}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(training.RunFolder, "finish", stop)
+        fit(fresh(0), tmp_path / "run", **options)
+    rows = history(tmp_path / "run")
+    resumed = fresh(7)
+    assert fit(resumed, tmp_path / "run", **options).epoch == []
+    assert history(tmp_path / "run") == rows
+    best = min(row["val_loss"] for row in rows)
+    texts, labels = reviews()
+    model = load_model(tmp_path / "run")
+    loss, _ = model.evaluate(texts[::5], labels[::5][::-1], verbose=0)
+    assert loss == pytest.approx(best, abs=1e-5)
+
+
 def test_early_stopping_survives_a_resume(tmp_path):
     def stop_early(model, run, **options):
         return fit(model, run, epochs=30, patience=2, schedule="constant", **options)
