@@ -304,3 +304,27 @@ def test_a_wrong_setting_is_named(options, message):
 def test_a_state_of_another_stack_is_refused():
     with pytest.raises(ValueError, match="one for each layer"):
         make()(sequences(), initial_state=make(num_layers=1)(sequences())[1])
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_memory_opens_the_gates_that_keep(cell):
+    stack = RecurrentStack(cell, 500, memory=50, bidirectional=True, seed=1)
+    stack.build((None, None, 3))
+    for layer in (*stack.forward_layers, *stack.backward_layers):
+        bias = layer.cell.bias.numpy()
+        keep = bias[500:1000] if cell == "lstm" else bias[0, :500]
+        assert 0 <= keep.min() < 0.5 and np.log(45) < keep.max() <= np.log(49)
+        np.testing.assert_allclose(np.exp(keep).mean(), 25, rtol=0.1)
+        if cell == "lstm":
+            np.testing.assert_array_equal(bias[:500], -keep)
+            assert not bias[1000:].any()
+        else:
+            assert not bias[0, 500:].any() and not bias[1].any()
+    again = RecurrentStack.from_config(stack.get_config())
+    assert again.memory == 50
+
+
+def test_memory_needs_gates():
+    for cell in ("simple_rnn", keras.layers.GRUCell(4)):
+        with pytest.raises(ValueError, match="'lstm' or 'gru'"):
+            RecurrentStack(cell, 4, memory=10)

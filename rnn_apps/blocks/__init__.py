@@ -8,6 +8,7 @@ Q quantiles, C classes.
 from rnn_apps.blocks.attention import AttentionPooling, SequencePooling
 from rnn_apps.blocks.embedding import TokenEmbedding
 from rnn_apps.blocks.gradient_flow import gradient_flow, plot_gradient_flow
+from rnn_apps.blocks.initializers import LongMemory
 from rnn_apps.blocks.ordinal import OrdinalHead
 from rnn_apps.blocks.recurrent import GRU, LSTM, RecurrentStack, SimpleRNN
 
@@ -15,6 +16,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "AttentionPooling",
+    "LongMemory",
     "OrdinalHead",
     "RecurrentStack",
     "SequencePooling",

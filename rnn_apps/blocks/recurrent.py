@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from rnn_apps.blocks import kernels
+from rnn_apps.blocks.initializers import LongMemory
 
 
 class _FastLoop:
@@ -125,6 +126,9 @@ class RecurrentStack(keras.layers.Layer):
         truncate: Steps of truncated backpropagation through time (Williams & Peng 1990): values
             stay the same, and the gradient through the states is cut every `truncate` steps. None
             for none.
+        memory: The longest dependency, in steps, that the gates are open for before training (see
+            `LongMemory`); None for Keras's forget bias of 1. Not with a Keras cell or
+            `"simple_rnn"`, which has no gates.
         returns: `"sequence"`, `"state"` or `"both"`.
         seed: Seed of the dropout masks, or None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
@@ -163,6 +167,7 @@ class RecurrentStack(keras.layers.Layer):
         recurrent_dropout=0.0,
         layer_norm=False,
         truncate=None,
+        memory=None,
         returns="sequence",
         seed=None,
         **kwargs,
@@ -177,6 +182,7 @@ class RecurrentStack(keras.layers.Layer):
         self.recurrent_dropout = recurrent_dropout
         self.layer_norm = layer_norm
         self.truncate = truncate
+        self.memory = memory
         self.returns = returns
         self.seed = seed
         self.supports_masking = True
@@ -240,6 +246,11 @@ class RecurrentStack(keras.layers.Layer):
             "name": name,
             "dtype": self.dtype_policy,
         }
+        if self.memory is not None:
+            cell = self._cell if isinstance(self._cell, str) else "of Keras"
+            options["bias_initializer"] = LongMemory(cell, self.memory, self.seed)
+            if cell == "lstm":
+                options["unit_forget_bias"] = False
         if isinstance(self._cell, str):
             layer = _LAYERS[self._cell](
                 self.units, recurrent_dropout=self.recurrent_dropout, seed=self.seed, **options
@@ -362,7 +373,7 @@ class RecurrentStack(keras.layers.Layer):
     def get_config(self):
         """All constructor arguments."""
         names = ["units", "num_layers", "bidirectional", "residual", "dropout"]
-        names += ["recurrent_dropout", "layer_norm", "truncate", "returns", "seed"]
+        names += ["recurrent_dropout", "layer_norm", "truncate", "memory", "returns", "seed"]
         cell = self._cell if isinstance(self._cell, str) else dict(self._cell)
         return {**super().get_config(), "cell": cell, **{n: getattr(self, n) for n in names}}
 
