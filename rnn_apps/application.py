@@ -279,6 +279,11 @@ class Application(keras.Model):
 
     def _columns_of(self, examples):
         pair = examples if isinstance(examples, tuple) else (examples,)
+        if len(pair) > 2:
+            raise ValueError(
+                f"Examples came as a tuple of {len(pair)}; give (x, y), or x alone where it holds "
+                "the targets. Weights are for training examples only."
+            )
         return data.as_columns(*pair, features=self.features)
 
     def _evaluation_feed(self, columns, batch_size):

@@ -347,6 +347,10 @@ def test_mistakes_get_one_clear_sentence(trained, tmp_path):
         (lambda: small_classifier().adapt(texts, ["one"] * 96), "at least two classes"),
         (lambda: small_classifier(class_weight={"bad": 2.0}), "nothing"),
         (lambda: trained.fit(texts, labels, schedule="linear"), "cosine"),
+        (
+            lambda: trained.fit(texts, labels, validation_data=(texts, labels, [1.0] * 96)),
+            "a tuple of 3; give",
+        ),
         (lambda: small_classifier(max_tokens=2), "max_tokens=2"),
     ]
     for act, expected in cases:
