@@ -313,7 +313,8 @@ class Application(keras.Model):
         inputs = {name: _tensor(columns[name], spec) for name, spec in self.request.items()}
         order = np.argsort(self.request_sizes(inputs), kind="stable")
         if not len(order):
-            return {name: values[:0] for name, values in self.predict(self._any_request()).items()}
+            answers = self.predict(self.example_requests()[0])
+            return {name: values[:0] for name, values in answers.items()}
         parts = []
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
@@ -327,9 +328,6 @@ class Application(keras.Model):
     def request_sizes(self, inputs):
         """Returns int (N,), what to sort requests by so that a batch's are alike: bytes of text."""
         return tf.strings.length(next(iter(inputs.values()))).numpy()
-
-    def _any_request(self):
-        return self.example_requests()[0]
 
     @functools.cached_property
     def _answer_function(self):

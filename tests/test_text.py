@@ -144,6 +144,12 @@ def test_texts_without_characters_are_refused(texts):
         SubwordTokenizer().adapt(texts)
 
 
+def test_a_vocabulary_is_learned_from_very_short_texts_too():
+    tokenizer = SubwordTokenizer(vocabulary_size=300)
+    tokenizer.adapt(["a", "good", "bad"])
+    assert decode(tokenizer, "good bad") == ["good bad"]
+
+
 def test_a_vocabulary_smaller_than_the_alphabet_is_refused():
     with pytest.raises(ValueError, match="vocabulary_size=100 is too small"):
         SubwordTokenizer(vocabulary_size=100).adapt(TEXTS)

@@ -109,7 +109,7 @@ class SubwordTokenizer(keras.layers.Layer):
                 hard_vocab_limit=False,
                 byte_fallback=True,
                 normalization_rule_name="nmt_nfkc_cf" if self.lowercase else "nmt_nfkc",
-                max_sentence_length=1 + max(len(line.encode()) for line in lines),
+                max_sentence_length=10 + max(len(line.encode()) for line in lines),
                 pad_id=PADDING,
                 unk_id=UNKNOWN,
                 bos_id=BEGIN,
