@@ -225,6 +225,9 @@ class Application(keras.Model):
             "patience": patience,
             "schedule": schedule,
             "seed": seed,
+            "shuffle": shuffle,
+            "sample weights": sample_weight is not None
+            and data.fingerprint({"weight": np.asarray(sample_weight, dtype=float)}),
             "training examples": data.fingerprint(columns),
             "validation examples": validation and data.fingerprint(validation),
         }

@@ -166,6 +166,10 @@ def test_an_unfinished_run_is_not_resumed_with_other_settings(tmp_path):
         fit(fresh(0), tmp_path / "run", callbacks=[Interrupt()])
     with pytest.raises(ValueError, match="batch_size was 16 and is now 8"):
         fit(fresh(0), tmp_path / "run", batch_size=8)
+    with pytest.raises(ValueError, match="shuffle was True and is now False"):
+        fit(fresh(0), tmp_path / "run", shuffle=False)
+    with pytest.raises(ValueError, match="sample weights was False and is now [0-9a-f]{64}"):
+        fit(fresh(0), tmp_path / "run", sample_weight=np.ones(96))
 
 
 def test_a_folder_of_other_files_is_no_run_folder(tmp_path):
