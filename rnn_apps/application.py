@@ -82,6 +82,34 @@ class Application(keras.Model):
         averaged = {} if average is None else {"use_ema": True, "ema_momentum": average}
         return {"optimizer": keras.optimizers.Adam(learning_rate, global_clipnorm=1.0, **averaged)}
 
+    # What a subclass may define otherwise.
+
+    @classmethod
+    def load(cls, source, **options):
+        """Loads raw examples by name, as `rnn_apps.data.load` does for the application."""
+        return data.load(source, features=cls.features, **options)
+
+    def examples(self, x, y=None):
+        """Brings raw examples of any accepted form into the one that `learn` and `feed` take."""
+        return data.as_columns(x, y, features=self.features)
+
+    def fingerprint(self, examples):
+        """The SHA-256 of what `examples` returned, 64 hexadecimal digits."""
+        return data.fingerprint(examples)
+
+    def hold_out(self, examples, sample_weight, share):
+        """Divides training examples, and their weights, from the last `share` of them."""
+        kept = len(examples[self.features[0]])
+        kept -= max(1, int(kept * share))
+        return (
+            {name: values[:kept] for name, values in examples.items()},
+            None if sample_weight is None else sample_weight[:kept],
+            {name: values[kept:] for name, values in examples.items()},
+        )
+
+    def calibrate(self, validation):
+        """Corrects the trained model by the validation examples, before it is saved."""
+
     # What all applications share.
 
     def adapt(self, x, y=None):
@@ -101,7 +129,7 @@ class Application(keras.Model):
                 "it learned. To start anew, make a new one: "
                 f"{type(self).__name__}.from_config(model.get_config())."
             )
-        self._build_on(self.learn(data.as_columns(x, y, features=self.features)))
+        self._build_on(self.learn(self.examples(x, y)))
         if self.compiled:
             self.optimizer.build(self.trainable_variables)
 
@@ -206,13 +234,10 @@ class Application(keras.Model):
         self._require_adapted("fit")
         if not self.compiled:
             raise ValueError("fit came before compile: call model.compile() first.")
-        columns, sample_weight, validation = self._split(
-            data.as_columns(x, y, features=self.features),
-            sample_weight,
-            validation_data,
-            validation_split,
+        examples, sample_weight, validation = self._split(
+            self.examples(x, y), sample_weight, validation_data, validation_split
         )
-        self.training_examples = columns
+        self.training_examples = examples
         settings = {
             "application": type(self).__name__,
             "model": _unnamed(self.get_config()),
@@ -228,11 +253,11 @@ class Application(keras.Model):
             "shuffle": shuffle,
             "sample weights": sample_weight is not None
             and data.fingerprint({"weight": np.asarray(sample_weight, dtype=float)}),
-            "training examples": data.fingerprint(columns),
-            "validation examples": validation and data.fingerprint(validation),
+            "training examples": self.fingerprint(examples),
+            "validation examples": validation and self.fingerprint(validation),
         }
         feed = self.feed(
-            columns, batch_size=batch_size, shuffle=shuffle, seed=seed, sample_weight=sample_weight
+            examples, batch_size=batch_size, shuffle=shuffle, seed=seed, sample_weight=sample_weight
         )
         stateful = [
             *([training.EarlyStopping(self.monitor, patience)] if validation and patience else []),
@@ -254,23 +279,19 @@ class Application(keras.Model):
                 verbose=0 if shown else verbose,
                 **kwargs,
             )
+        if validation:
+            self.calibrate(validation)
         for run_folder in folder:
             run_folder.finish(self)
         return history
 
-    def _split(self, columns, sample_weight, validation_data, validation_split):
-        """Returns training columns and weights, and validation columns or None."""
+    def _split(self, examples, sample_weight, validation_data, validation_split):
+        """Returns training examples and weights, and validation examples or None."""
         if validation_data is not None:
-            return columns, sample_weight, self._columns_of(validation_data)
+            return examples, sample_weight, self._examples_of(validation_data)
         if not validation_split:
-            return columns, sample_weight, None
-        kept = len(columns[self.features[0]])
-        kept -= max(1, int(kept * validation_split))
-        return (
-            {name: values[:kept] for name, values in columns.items()},
-            None if sample_weight is None else sample_weight[:kept],
-            {name: values[kept:] for name, values in columns.items()},
-        )
+            return examples, sample_weight, None
+        return self.hold_out(examples, sample_weight, validation_split)
 
     def _schedules(self, schedule):
         if schedule not in ("cosine", "constant"):
@@ -280,24 +301,24 @@ class Application(keras.Model):
         )
         return [] if own or schedule == "constant" else [training.WarmupCosine()]
 
-    def _columns_of(self, examples):
-        pair = examples if isinstance(examples, tuple) else (examples,)
+    def _examples_of(self, given):
+        pair = given if isinstance(given, tuple) else (given,)
         if len(pair) > 2:
             raise ValueError(
                 f"Examples came as a tuple of {len(pair)}; give (x, y), or x alone where it holds "
                 "the targets. Weights are for training examples only."
             )
-        return data.as_columns(*pair, features=self.features)
+        return self.examples(*pair)
 
-    def _evaluation_feed(self, columns, batch_size):
-        feed = self.feed(columns, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None)
+    def _evaluation_feed(self, examples, batch_size):
+        feed = self.feed(examples, batch_size=batch_size, shuffle=False, seed=0, sample_weight=None)
         return feed.dataset()
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """Keras's `evaluate` on raw examples: the loss and the metrics of `compile`."""
         self._require_adapted("evaluate")
         if "_use_cached_eval_dataset" not in kwargs:  # else Keras's fit asks, with its own feed
-            x = self._evaluation_feed(data.as_columns(x, y, features=self.features), batch_size)
+            x = self._evaluation_feed(self.examples(x, y), batch_size)
         return super().evaluate(x, **kwargs)
 
     def predict(self, x, batch_size=64):
@@ -314,10 +335,23 @@ class Application(keras.Model):
         self._require_adapted("predict")
         columns = data.as_columns(x, features=tuple(self.request))
         inputs = {name: _tensor(columns[name], spec) for name, spec in self.request.items()}
+        return self.answers(inputs, batch_size)
+
+    def answers(self, inputs, batch_size=64):
+        """Runs `answer` on raw request tensors, in batches of requests that are alike.
+
+        Args:
+            inputs: {input name: tensor (N, …)}.
+            batch_size: int, requests answered at a time.
+
+        Returns:
+            As `predict`.
+        """
         order = np.argsort(self.request_sizes(inputs), kind="stable")
         if not len(order):
-            answers = self.predict(self.example_requests()[0])
-            return {name: values[:0] for name, values in answers.items()}
+            example = self.example_requests()[0]
+            one = {name: _tensor(example[name], spec) for name, spec in self.request.items()}
+            return {name: values[:0] for name, values in self.answers(one).items()}
         parts = []
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]

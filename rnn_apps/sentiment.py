@@ -318,10 +318,10 @@ class SentimentClassifier(Application):
             `rnn_apps.evaluation.report.Report`.
         """
         self._require_adapted("report")
-        test = data.as_columns(x, y, features=self.features)
+        test = self.examples(x, y)
         truth = _class_indices(test["label"], self.class_names)
         train = (
-            getattr(self, "training_examples", None) if train is None else self._columns_of(train)
+            getattr(self, "training_examples", None) if train is None else self._examples_of(train)
         )
         seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
         beside = {

@@ -1,0 +1,554 @@
+"""Stock series forecasting: sequence → sequence. Bars in; the distribution of the next ones out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from rnn_apps import data
+from rnn_apps.application import Application
+from rnn_apps.blocks import distributions
+from rnn_apps.blocks.calibration import ConformalCalibration
+from rnn_apps.blocks.forecast_heads import QuantileHead, StudentTHead
+from rnn_apps.blocks.recurrent import RecurrentStack
+from rnn_apps.data import markets
+from rnn_apps.evaluation import forecasts, persistence
+from rnn_apps.evaluation.walk_forward import origins_after, walk_forward
+from rnn_apps.export import Endpoint
+from rnn_apps.preprocessing import bar_examples, series, series_statistics, static
+from rnn_apps.preprocessing.windows import SeriesWindows, future_returns
+
+_LEVELS = (0.025, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.975)
+_MEAN_RANKS = 200  # at which the quantile function is read for its mean
+_AT_ONCE = 512  # windows answered at a time in a report
+
+
+@keras.saving.register_keras_serializable(package="rnn_apps")
+class StockForecaster(Application):
+    """Forecasts the distribution of the next bars' closing prices of one series from its last bars.
+
+    Raw bars → features, scaled by the window's own volatility → recurrent encoder → decoder over the
+    horizon → distribution of the log return up to each step → prices. One model serves all series,
+    among them those it has not been trained on.
+
+    Args:
+        window: int, the most bars read before a forecast.
+        horizon: int, U, the number of next bars to forecast.
+        levels: sequence of float in (0, 1), the quantile levels, ascending.
+        head: "quantiles" (free, ordered quantiles, trained by pinball loss) or "student_t" (each
+            step's return is Student-t given the ones before, trained by likelihood; quantiles are
+            those of sample paths).
+        decoder: "direct" (sequence to sequence: all steps are read off the encoder's state) or
+            "recurrent" (encoder-decoder: a second network goes through the steps).
+        cell: "lstm", "gru" or "simple_rnn".
+        units: int, units of each recurrent layer.
+        num_layers: int, recurrent layers of the encoder.
+        encoder: Keras layer or None. If given, it stands in for the encoder's recurrent stack:
+            float32 (B, T, F) with a mask → (B, T, H), each step from no later one.
+        dropout: float, dropout of what enters each recurrent layer, and of the encoder's state.
+        bar_dropout: float, share of the training windows of which the closing prices alone are read,
+            so that the model can forecast from those alone.
+        date_features: bool, whether the network reads weekdays and the days between bars; requests
+            then hold `dates`.
+        static: sequence of str, names of columns that say something of a whole series, such as a
+            sector (text) or a size (number); requests then hold them.
+        calendar: str or None, name of an exchange calendar such as "XNYS" for the dates that
+            `predict` gives; None for Mondays to Fridays.
+        num_paths: int, sample paths of the `paths` signature.
+        name: as in every Keras model.
+        dtype: Keras dtype policy; None for Keras's own.
+
+    Example:
+        >>> model = StockForecaster(window=16, horizon=2, units=4)
+        >>> closes = pd.Series(
+        ...     100 + np.sin(np.arange(90.0)), pd.bdate_range("2020-01-01", periods=90)
+        ... )
+        >>> model.adapt(closes)
+        >>> model.compile()
+        >>> history = model.fit(closes, epochs=1, verbose=0)
+        >>> model.predict(closes)[["date", "q0.5"]].shape
+        (2, 2)
+    """
+
+    features = ("series", "date", "close")
+
+    def __init__(
+        self,
+        *,
+        window: int = 120,
+        horizon: int = 5,
+        levels: Sequence[float] = _LEVELS,
+        head: Literal["quantiles", "student_t"] = "quantiles",
+        decoder: Literal["direct", "recurrent"] = "direct",
+        cell: Literal["lstm", "gru", "simple_rnn"] = "gru",
+        units: int = 32,
+        num_layers: int = 1,
+        encoder=None,
+        dropout: float = 0.1,
+        bar_dropout: float = 0.1,
+        date_features: bool = False,
+        static: Sequence[str] = (),
+        calendar: str | None = None,
+        num_paths: int = 100,
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        _check_sizes(window, horizon, num_paths)
+        if head not in ("quantiles", "student_t"):
+            raise ValueError(f"head={head!r} is unknown; give 'quantiles' or 'student_t'.")
+        self.window = window
+        self.horizon = horizon
+        self.levels = distributions.check_levels(levels)
+        self.head = head
+        self.decoder = decoder
+        self.cell = cell
+        self.units = units
+        self.num_layers = num_layers
+        self.encoder = encoder
+        self.dropout = dropout
+        self.bar_dropout = bar_dropout
+        self.date_features = date_features
+        self.static = tuple(static)
+        self.calendar = calendar
+        self.num_paths = num_paths
+
+    @property
+    def request(self):
+        """The raw request: `bars`, and `dates` and static columns where the model reads them."""
+        bars = tf.TensorSpec([None, None, len(series.FIELDS)], tf.float32, name="bars")
+        return {"bars": bars, **self._beside_bars()}
+
+    def _beside_bars(self):
+        specs = {}
+        if self.date_features:
+            specs["dates"] = tf.TensorSpec([None, None], tf.int32, name="dates")
+        for column in self.static if self.built else ():
+            kind = tf.string if "names" in self.static_facts[column] else tf.float32
+            specs[column] = tf.TensorSpec([None], kind, name=column)
+        return specs
+
+    @classmethod
+    def load(cls, source, **options):
+        """Loads bars by name, as `rnn_apps.data.load_bars` does."""
+        return data.load_bars(source, **options)
+
+    def examples(self, x, y=None):
+        """Brings raw bars of any accepted form into `rnn_apps.data.Bars`."""
+        if y is not None:
+            raise ValueError("y came beside bars, which hold what is to be forecast; leave it out.")
+        return data.as_bars(x, static=self.static)
+
+    def fingerprint(self, examples):
+        """The SHA-256 of bars."""
+        return data.fingerprint(examples.columns())
+
+    def hold_out(self, examples, sample_weight, share):
+        """Divides bars by date: the last `share` of the dates is for validation."""
+        kept = len(examples.dates) - max(1, int(len(examples.dates) * share))
+        return examples.until(examples.dates[kept - 1]), sample_weight, examples
+
+    def learn(self, bars):
+        """Learns the usual volatility, the scale of each feature and the spread to begin with."""
+        days = _days(bars.dates) if self.date_features else None
+        return {
+            **series_statistics.learn(bars.values, days, horizon=self.horizon, levels=self.levels),
+            "static_facts": {column: static.learn(bars.static[column]) for column in self.static},
+            "last_date": str(bars.dates[-1]),
+        }
+
+    def assemble(
+        self, volatility, feature_mean, feature_deviation, spread, static_facts, last_date
+    ):
+        """Makes the layers and builds them."""
+        self.volatility = volatility
+        self.feature_mean = tuple(feature_mean)
+        self.feature_deviation = tuple(feature_deviation)
+        self.static_facts = static_facts
+        self.bar_seed = keras.random.SeedGenerator()
+        settings = {"dtype": self.dtype_policy}
+        self.recurrent = self.encoder or RecurrentStack(
+            self.cell,
+            self.units,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            name="recurrent",
+            **settings,
+        )
+        kind = {"kind": self.decoder, "cell": self.cell, "units": self.units}
+        kind |= {"dropout": self.dropout, "name": "distribution", **settings}
+        if self.head == "quantiles":
+            self.distribution = QuantileHead(self.levels, self.horizon, spread, **kind)
+        else:
+            self.distribution = StudentTHead(self.levels, self.horizon, **kind)
+        self.calibration = ConformalCalibration(self.horizon, self.levels, name="calibration")
+        self.calibration.build([None, self.horizon, len(self.levels)])
+        self.last_day = self.add_weight(
+            name="last_day",
+            shape=(),
+            dtype="int32",
+            trainable=False,
+            initializer=lambda shape, dtype=None: tf.constant(_days(last_date), dtype),
+        )
+        width = len(feature_mean) + sum(map(static.width, static_facts.values()))
+        leak = series.first_leak(self.recurrent, np.ones([1, 12, width], np.float32))
+        if leak is not None:
+            raise ValueError(
+                f"The encoder looks ahead: its output at step {leak} depends on a later one, so it "
+                "would be trained on what it is to forecast. Give one that reads forwards only."
+            )
+        self.distribution(self.recurrent(tf.zeros([1, 12, width]))[:, -1], tf.ones([1, 1]))
+
+    @property
+    def last_date(self):
+        """The last date the model has learned from, in training or in validation."""
+        return np.datetime64(int(self.last_day), "D")
+
+    def feed(self, bars, *, batch_size, shuffle, seed, sample_weight, first=None):
+        """Batches windows; of examples to evaluate on, those after the dates learned from."""
+        if sample_weight is not None:
+            raise ValueError("sample_weight came for bars, which have none; leave it out.")
+        if first is None:
+            after = int(np.searchsorted(bars.dates, self.last_date, "right"))
+            first = 0 if shuffle or after == len(bars.dates) else after
+        return SeriesWindows(
+            bars.values,
+            days=_days(bars.dates) if self.date_features else None,
+            static={column: _as_array(bars.static[column]) for column in self.static},
+            window=self.window,
+            horizon=self.horizon,
+            origins=self._origins(),
+            first=first,
+            fed=self.distribution.is_fed,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+        )
+
+    def _origins(self):
+        """Places in a window after which training forecasts: all with some past, or a few."""
+        spacing = 1 if self.decoder == "direct" else self.horizon
+        return np.arange(self.window - 1, self.window // 3 - 1, -spacing)[::-1]
+
+    def default_compilation(self, learning_rate, average):
+        """Pinball loss of all levels, in percent of log return, or each step's likelihood."""
+        loss = distributions.StudentTLoss()
+        if self.head == "quantiles":
+            loss = distributions.PinballLoss(self.levels, unit=0.01)
+        return {**super().default_compilation(learning_rate, average), "loss": loss, "metrics": []}
+
+    def call(self, inputs, training=None):
+        """The network on windows: what it says after each of their origins.
+
+        Args:
+            inputs: {"bars": float32 (B, T, 5), …}, the request; and, where the decoder reads what
+                came before, "fed": float32 (B, N, U), log returns from each origin.
+
+        Returns:
+            float32 (B, N, U, Q), quantiles of the log return up to each step; or (B, N, U, 3),
+            location, scale and degrees of freedom of each step's own log return.
+        """
+        bars = inputs["bars"]
+        if training and self.bar_dropout:
+            bars = _closes_only(bars, self.bar_dropout, self.bar_seed)
+        known = series.compact(bars, inputs.get("dates"))
+        states, scale = self.read(known, inputs, training)
+        has_bar = tf.cast(tf.math.is_finite(bars[..., 3]) & (bars[..., 3] > 0), tf.int32)
+        places = tf.maximum(tf.cumsum(has_bar, axis=1) - 1, 0)
+        places = tf.gather(places, self._origins(), axis=1)  # (B, N)
+        states = tf.gather(states, places, axis=1, batch_dims=1)
+        scale = tf.gather(scale, places, axis=1, batch_dims=1)
+        fed = inputs.get("fed")
+        said = self.distribution(
+            tf.reshape(states, [-1, states.shape[-1]]),
+            tf.reshape(scale, [-1, 1]),
+            fed=None if fed is None else tf.reshape(_own_returns(fed), [-1, self.horizon]),
+            training=training,
+        )
+        return tf.reshape(said, [-1, len(self._origins()), *said.shape[1:]])
+
+    def read(self, known, inputs, training=False):
+        """Encodes bars: what `compact` returned → states float (B, T, H), scales float32 (B, T)."""
+        columns, scale = series.features(known, self.volatility)
+        columns = series.standardise(columns, self.feature_mean, self.feature_deviation)
+        for column, facts in self.static_facts.items():
+            said = static.encode(inputs[column], facts)[:, None]
+            columns = tf.concat([columns, tf.repeat(said, tf.shape(columns)[1], axis=1)], -1)
+        mask = known["mask"] | (tf.range(tf.shape(known["mask"])[1]) == 0)  # no row is empty
+        return self.recurrent(columns, mask=mask, training=training), scale
+
+    def _last(self, inputs):
+        """State, scale and closing price of the last bar: (B, H), (B, 1), (B, 1)."""
+        known = series.compact(inputs["bars"], inputs.get("dates"))
+        known = series.last_bars(known, self.window)
+        states, scale = self.read(known, inputs)
+        length = tf.reduce_sum(tf.cast(known["mask"], tf.int32), -1, keepdims=True)
+        place = tf.maximum(length - 1, 0)
+        prices = tf.where(known["mask"], known["bars"][..., 3], 0.0)
+        return (
+            tf.gather(states, place, axis=1, batch_dims=1)[:, 0],
+            tf.gather(scale, place, axis=1, batch_dims=1),
+            tf.gather(prices, place, axis=1, batch_dims=1),
+        )
+
+    def answer(self, bars, **beside):
+        """Forecasts from raw bars.
+
+        A bar whose close is not a number above zero counts as missing; an open, high, low or volume
+        that is none, or contradicts the others, as unknown. Of a row without any price nothing
+        can be said, and all that comes out is 0. A row shorter than the window is answered with
+        what it shows; what lies before the window is not read.
+
+        Args:
+            bars: float32 (B, T, 5): open, high, low, close (currency) and volume, oldest first.
+            **beside: `dates` int32 (B, T), days since 1970-01-01, where `date_features` is set; and
+                the static columns, string or float32 (B,).
+
+        Returns:
+            quantiles: float32 (B, U, Q), closing prices in currency, ascending along Q.
+            mean: float32 (B, U), currency.
+        """
+        states, scale, price = self._last({"bars": bars, **beside})
+        returns, _ = self.distribution.forecast(states, scale, self.num_paths)
+        returns = self.calibration(returns)
+        return {
+            "quantiles": price[..., None] * tf.exp(returns),
+            "mean": self._mean(returns) * price,
+        }
+
+    def _mean(self, returns):
+        """The mean of prices over the last one, from quantiles of log returns: (B, U)."""
+        ranks = (np.arange(_MEAN_RANKS) + 0.5) / _MEAN_RANKS
+        scores = distributions.normal_scores(ranks).astype("float32")[None, :, None]
+        scores = tf.constant(np.repeat(scores, self.horizon, axis=2))
+        paths = distributions.interpolated(returns, self.levels, scores)
+        return tf.reduce_mean(tf.exp(paths), axis=1)
+
+    def paths(self, bars, **beside):
+        """Draws sample paths that have the quantiles of `answer` at every step.
+
+        How the steps of a path hang together is that of the sample paths of a Student-t head, and
+        for quantiles that of a random walk (the ranks are kept, the values replaced: ensemble copula
+        coupling, Schefzik et al., 2013).
+
+        Returns:
+            paths: float32 (B, num_paths, U), closing prices in currency.
+        """
+        states, scale, price = self._last({"bars": bars, **beside})
+        returns, scores = self.distribution.forecast(states, scale, self.num_paths)
+        values = distributions.interpolated(self.calibration(returns), self.levels, scores)
+        return {"paths": price[..., None] * tf.exp(values)}
+
+    def _of_closes(self, closes, **beside):
+        """`answer` from closing prices alone: float32 (B, T)."""
+        unknown = tf.fill(tf.shape(closes), np.float32(np.nan))
+        columns = [closes if field == "close" else unknown for field in series.FIELDS]
+        return self.answer(tf.stack(columns, -1), **beside)
+
+    def _regress(self, inputs):
+        """TensorFlow Serving's regress: the mean of the last step, float32 (B,)."""
+        request = bar_examples.parse(inputs, self._beside_bars())
+        return {"outputs": self.answer(**request)["mean"][:, -1]}
+
+    def endpoints(self):
+        """Adds `closes` (prices alone), `paths` (sample paths) and `regress`."""
+        endpoints = super().endpoints()
+        examples = self.example_requests()
+        closes = {"closes": tf.TensorSpec([None, None], tf.float32, name="closes")}
+        alone = [
+            {name: values for name, values in one.items() if name != "bars"}
+            | {"closes": np.float32(one["bars"])[..., 3]}
+            for one in examples
+        ]
+        endpoints["closes"] = Endpoint(self._of_closes, closes | self._beside_bars(), alone)
+        endpoints["paths"] = Endpoint(self.paths, self.request, examples)
+        serialized = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
+        examples = [{"inputs": [bar_examples.serialize(one)]} for one in examples]
+        endpoints["regress"] = Endpoint(self._regress, serialized, examples)
+        return endpoints
+
+    def example_requests(self):
+        """A few bars, and a window of them."""
+        requests = []
+        for bars in (5, self.window):
+            close = 100 * np.exp(0.01 * np.sin(np.arange(bars)))
+            row = np.stack([close, close * 1.01, close * 0.99, close, np.full(bars, 1e6)], -1)
+            request = {"bars": row[None].tolist()}
+            if self.date_features:
+                request["dates"] = [list(range(18000, 18000 + bars))]
+            for column, facts in self.static_facts.items():
+                request[column] = [facts["names"][0] if "names" in facts else facts["mean"]]
+            requests.append(request)
+        return requests
+
+    def request_sizes(self, inputs):
+        """All requests of one call have one length."""
+        return np.zeros(inputs["bars"].shape[0], np.int64)
+
+    def predict(self, x, batch_size=_AT_ONCE):
+        """Forecasts from the last bars of each series.
+
+        Args:
+            x: bars in any form that `adapt` takes; or the raw request itself, a dict of arrays such
+                as {"bars": float32 (B, T, 5)}.
+            batch_size: int, series answered at a time.
+
+        Returns:
+            A DataFrame with a row for each series and step: `series`, `date` (the next business
+            days after the series' last bar, or sessions of `calendar`), `q0.1` … for each level, and
+            `mean`, in currency. For a raw request what `answer` gives: a dict of arrays.
+        """
+        self._require_adapted("predict")
+        if isinstance(x, Mapping) and set(x) == set(self.request):
+            tensors = {
+                name: tf.constant(x[name], spec.dtype) for name, spec in self.request.items()
+            }
+            return self.answers(tensors, batch_size)
+        bars = self.examples(x)
+        known = np.isfinite(bars.closes)
+        last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+        rows = np.flatnonzero(known.any(1))
+        answers = self._answers_at(bars, np.stack([rows, last[rows]], -1), batch_size)
+        frames = [
+            self._frame(
+                bars.series[row],
+                data.future_dates(bars.dates[last[row]], self.horizon, self.calendar),
+                *(answers[name][place] for name in ("quantiles", "mean")),
+            )
+            for place, row in enumerate(rows)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def _frame(self, name, dates, quantiles, mean):
+        columns = {"series": name, "date": dates.astype("datetime64[s]")}
+        columns |= {f"q{level:g}": quantiles[:, q] for q, level in enumerate(self.levels)}
+        return pd.DataFrame({**columns, "mean": mean})
+
+    def _answers_at(self, bars, origins, batch_size=_AT_ONCE):
+        """`answer` at origins, int (N, 2): series and date in `bars`."""
+        dates = origins[:, 1:] + np.arange(1 - self.window, 1)  # (N, T)
+        values = bars.values[origins[:, :1], np.maximum(dates, 0)].astype(np.float32)
+        values[dates < 0] = np.nan
+        inputs = {"bars": values}
+        if self.date_features:
+            inputs["dates"] = _days(bars.dates)[np.maximum(dates, 0)]
+        inputs |= {name: _as_array(bars.static[name])[origins[:, 0]] for name in self.static}
+        return self.answers(
+            {name: tf.constant(value) for name, value in inputs.items()}, batch_size
+        )
+
+    def records(self, x, answers):
+        """The rows of the frame that `predict` gave."""
+        frame = answers.assign(date=answers["date"].dt.strftime("%Y-%m-%d"))
+        return frame.to_dict("records")
+
+    def calibrate(self, validation):
+        """Learns the conformal corrections from validation bars; see `ConformalCalibration`."""
+        self.calibration.forget()
+        closes = validation.closes
+        origins = origins_after(closes, validation.dates, self.last_date, self.horizon)
+        quantiles = self._answers_at(validation, origins)["quantiles"]
+        returns = np.log(quantiles / closes[tuple(origins.T)][:, None, None])
+        outcomes = future_returns(closes, self.horizon)[tuple(origins.T)]
+        self.calibration.learn(returns, outcomes, origins[:, 1])
+        self.last_day.assign(_days(validation.dates[-1]))
+
+    def report(
+        self, x, y=None, *, train=None, source="", seed=0, start=None, refit_every=None, refit=None
+    ):
+        """Judges forecasts, walking forward, beside persistence and other baselines.
+
+        Every date after the last one learned from is an origin, for each series with a bar on it;
+        bars before are history only. So nothing the model has seen is judged.
+
+        Args:
+            x: bars in any form that `adapt` takes, with the history before those to judge on.
+            y: not used.
+            train: not used; baselines learn from the history in `x`.
+            source: str, the name of the test data, for the report.
+            seed: int, of the bootstrap.
+            start: str or date, a later date at which to begin; None for the first possible.
+            refit_every: int or None. If given, before each so many dates a new model of the same
+                settings is trained on all bars up to there; the last tenth of them validates.
+            refit: dict or None, arguments of `fit` for those models.
+
+        Returns:
+            `rnn_apps.evaluation.report.Report`.
+
+        Raises:
+            ValueError: if there is no later bar to judge on, or `start` is not later.
+        """
+        self._require_adapted("report")
+        bars = self.examples(x)
+        after = self.last_date if start is None else np.datetime64(start, "D") - 1
+        if after < self.last_date:
+            raise ValueError(
+                f"start={start} is not after {self.last_date}, the last date that the model has "
+                "learned from; name a later one."
+            )
+        origins = origins_after(bars.closes, bars.dates, after, self.horizon)
+        learned = max(int(np.searchsorted(bars.dates, after, "right")) - 1, 0)
+
+        def retrained(date):
+            model = type(self).from_config(self.get_config())
+            train, _, validation = self.hold_out(bars.until(bars.dates[date]), None, 0.1)
+            model.adapt(train)
+            model.compile_from_config(self.get_compile_config())
+            model.fit(train, validation_data=validation, verbose=0, **(refit or {}))
+            return model
+
+        answers = walk_forward(
+            origins,
+            self,
+            lambda model, some: model._answers_at(bars, some),
+            retrained=retrained,
+            every=refit_every,
+        )
+        return forecasts.judge(
+            bars.closes,
+            bars.dates,
+            bars.series,
+            origins,
+            persistence.Forecasts(answers["quantiles"], answers["mean"]),
+            self.levels,
+            baselines=persistence.baselines(
+                bars.closes, origins, self.horizon, self.levels, learned_until=learned
+            ),
+            truth=markets.true_quantiles(bars, origins, self.horizon, self.levels),
+            data=source,
+            application=type(self).__name__,
+            seed=seed,
+        )
+
+
+def _days(dates):
+    """Dates → int32 days since 1970-01-01."""
+    return np.asarray(dates, "datetime64[D]").astype("int32")
+
+
+def _as_array(values):
+    return np.float32(values) if values.dtype.kind == "f" else values
+
+
+def _own_returns(returns):
+    """Each step's own log return from those up to it: float32 (B, N, U), 0 where unknown."""
+    own = tf.concat([returns[..., :1], returns[..., 1:] - returns[..., :-1]], -1)
+    return tf.where(tf.math.is_finite(own), own, 0.0)
+
+
+def _closes_only(bars, share, seed):
+    """Makes all but the close unknown in a share of the windows, drawn anew each time."""
+    alone = keras.random.uniform([tf.shape(bars)[0], 1, 1], seed=seed) < share
+    others = np.array([field != "close" for field in series.FIELDS])
+    return tf.where(alone & others, np.float32(np.nan), bars)
+
+
+def _check_sizes(window, horizon, num_paths):
+    for name, value, least in (("window", window, 3), ("horizon", horizon, 1)):
+        if value < least:
+            raise ValueError(f"{name}={value} is too few bars; give {least} or more.")
+    if num_paths < 2:
+        raise ValueError(f"num_paths={num_paths}; give 2 or more.")

@@ -1,0 +1,65 @@
+"""Bars as serialized `tf.train.Example`s, which TensorFlow Serving's regress takes."""
+
+import numpy as np
+import tensorflow as tf
+
+from rnn_apps.preprocessing.series import FIELDS
+
+
+def parse(serialized, beside):
+    """Reads bars out of examples, in graph operations.
+
+    Args:
+        serialized: string (B,). Each example has a float list `close`, and `open`, `high`, `low` and
+            `volume` where known, one number a bar, oldest first.
+        beside: {name: `tf.TensorSpec`} of the request's other inputs, which are features too.
+
+    Returns:
+        {"bars": float32 (B, T, 5), …}, NaN where unknown.
+    """
+    wanted = {
+        name: tf.io.FixedLenSequenceFeature([], tf.float32, True, float("nan")) for name in FIELDS
+    }
+    for name, spec in beside.items():
+        kind = tf.int64 if spec.dtype == tf.int32 else spec.dtype
+        if spec.shape.rank == 2:
+            wanted[name] = tf.io.FixedLenSequenceFeature([], kind, True, 0)
+        else:
+            wanted[name] = tf.io.FixedLenFeature([], kind, "" if kind == tf.string else 0.0)
+    found = tf.io.parse_example(serialized, wanted)
+    length = tf.shape(found["close"])[1]
+    fields = [_as_long(found[name], length, float("nan")) for name in FIELDS]
+    others = {
+        name: tf.cast(found[name], spec.dtype) if spec.dtype != tf.string else found[name]
+        for name, spec in beside.items()
+    }
+    for name, spec in beside.items():
+        if spec.shape.rank == 2:
+            others[name] = _as_long(others[name], length, 0)
+    return {"bars": tf.stack(fields, -1), **others}
+
+
+def serialize(request):
+    """Turns one request of one row, {input: list}, into a serialized example."""
+    columns = dict(zip(FIELDS, np.asarray(request["bars"][0]).T.tolist(), strict=True))
+    for name, values in request.items():
+        if name != "bars":
+            columns[name] = values[0] if isinstance(values[0], list) else values
+    features = {name: _feature(values) for name, values in columns.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _as_long(values, length, filler):
+    """Cuts or fills rows on the right: (B, T') → (B, length)."""
+    values = values[:, :length]
+    beyond = [[0, 0], [0, length - tf.shape(values)[1]]]
+    return tf.pad(values, beyond, constant_values=filler)
+
+
+def _feature(values):
+    if isinstance(values[0], str):
+        texts = [value.encode() for value in values]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+    if isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
