@@ -3,7 +3,21 @@
 One way to name data everywhere: `builtin`, `tfds:NAME`, or the path of a CSV, TSV or JSONL file.
 """
 
+from rnn_apps.data.bars import FIELDS, Bars, as_bars
+from rnn_apps.data.calendars import future_dates
 from rnn_apps.data.examples import as_columns, as_dataset, fingerprint
+from rnn_apps.data.price_splits import load_bars
 from rnn_apps.data.splits import Splits, load
 
-__all__ = ["Splits", "as_columns", "as_dataset", "fingerprint", "load"]
+__all__ = [
+    "FIELDS",
+    "Bars",
+    "Splits",
+    "as_bars",
+    "as_columns",
+    "as_dataset",
+    "fingerprint",
+    "future_dates",
+    "load",
+    "load_bars",
+]

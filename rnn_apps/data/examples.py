@@ -101,6 +101,10 @@ def fingerprint(columns):
     for name in sorted(columns):
         values = columns[name]
         digest.update(_frame(b"column", name) + b"%d:" % len(values))
+        if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iufb":
+            texts = map(repr, values.tolist())  # as below, and several times faster
+            digest.update("".join([f"number{len(text)}:{text}" for text in texts]).encode())
+            continue
         for value in values:
             digest.update(_value_bytes(value))
     return digest.hexdigest()

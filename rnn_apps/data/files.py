@@ -48,16 +48,42 @@ def read(path, names, *, bad_rows="stop"):
         >>> read(path, {"text": "text", "label": "label"})[0]["label"].tolist()
         ['1']
     """
+    columns, _, notes = read_placed(path, names, bad_rows=bad_rows)
+    return columns, notes
+
+
+def read_placed(path, names, *, optional=(), bad_rows="stop"):
+    r"""Reads columns of a file as `read` does, and where each row stands.
+
+    Args:
+        path: as for `read`.
+        names: as for `read`.
+        optional: the features that may be empty (in JSON: null or NaN) in a row, and then are "".
+        bad_rows: as for `read`.
+
+    Returns:
+        `(columns, places, notes)`: `columns` and `notes` as of `read`, and between them an object
+        array (N,) of `str`, "line 2" for the first row under a header.
+
+    Raises:
+        OSError: as `read`.
+        ValueError: as `read`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "prices.csv")
+        >>> _ = path.write_text("date,close\n2024-01-02,\n")
+        >>> columns, places, _ = read_placed(path, {"close": "close"}, optional=("close",))
+        >>> columns["close"].tolist(), places.tolist()
+        ([''], ['line 2'])
+    """
     if bad_rows not in ("stop", "skip"):
         raise ValueError(f"bad_rows is {bad_rows!r}; it must be 'stop' or 'skip'.")
     path = Path(path)
-    parse = _parser(path)
-    text = _text(path)
-    if not text.strip():
-        raise ValueError(f"{path} is empty; it must name its columns and hold one example per row.")
+    parse, text = _parser(path), _full_text(path)
     good, bad = [], []
     for line, row in parse(text, names, path):
-        row = row if isinstance(row, str) else _checked(row, names)
+        row = row if isinstance(row, str) else _checked(row, names, optional)
         (bad if isinstance(row, str) else good).append((line, row))
         if bad and bad_rows == "stop":
             raise ValueError(
@@ -70,7 +96,37 @@ def read(path, names, *, bad_rows="stop"):
     columns = {name: np.empty(len(good), dtype=object) for name in names}
     for position, name in enumerate(names):
         columns[name][:] = [row[position] for _, row in good]
-    return columns, _skip_note(path, bad)
+    places = np.array([place for place, _ in good], dtype=object)
+    return columns, places, _skip_note(path, bad)
+
+
+def columns_of(path):
+    r"""The names of a file's columns: its first line, or the keys of its JSON objects.
+
+    Args:
+        path: as for `read`.
+
+    Returns:
+        A list of `str`, in the order of the file.
+
+    Raises:
+        OSError: as `read`.
+        ValueError: as `read`, as far as this needs to look.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "prices.csv")
+        >>> _ = path.write_text("date,close\n2024-01-02,10\n")
+        >>> columns_of(path)
+        ['date', 'close']
+    """
+    path = Path(path)
+    parse, text = _parser(path), _full_text(path)
+    if parse is _jsonl:
+        objects = (_json_object(line) for line in text.split("\n") if line.strip())
+        return list(dict.fromkeys(key for row in objects if isinstance(row, dict) for key in row))
+    first = next(line for line in text.splitlines() if line.strip())
+    return next(csv.reader([first], delimiter="\t" if parse is _tsv else ","))
 
 
 def _skip_note(path, bad):
@@ -89,6 +145,13 @@ def _parser(path):
             "in .csv, .tsv or .jsonl (each also with .gz)."
         )
     return parsers[suffix]
+
+
+def _full_text(path):
+    text = _text(path)
+    if not text.strip():
+        raise ValueError(f"{path} is empty; it must name its columns and hold one example per row.")
+    return text
 
 
 def _text(path):
@@ -223,17 +286,19 @@ def _json_object(line):
     return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, not an object"
 
 
-def _checked(row, names):
+def _checked(row, names, optional):
     """The row as texts, or what is wrong with it."""
     texts = []
     for position, (feature, value) in enumerate(zip(names, row, strict=True)):
+        if feature in optional and (value is None or value != value):
+            value = ""
         if isinstance(value, bool):
             value = str(value).lower()
         elif isinstance(value, (int, float)) and value == value:
             value = str(value)
         if not isinstance(value, str):
             return f"'{names[feature]}' is {json.dumps(value):.60}, not a text"
-        if position and not value.strip():
+        if position and not value.strip() and feature not in optional:
             return f"'{names[feature]}' is empty"
         if not value.isascii() and _SURROGATE.search(value):
             return f"'{names[feature]}' holds half a surrogate pair, which is no character"

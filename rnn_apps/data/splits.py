@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import tensorflow as tf
 
 from rnn_apps.data import files, tfds
@@ -15,6 +16,8 @@ from rnn_apps.data.examples import as_dataset
 class Splits:
     """Raw examples by split.
 
+    `load_bars` puts DataFrames of prices here in place of datasets; what they hold is said there.
+
     Attributes:
         train: a `tf.data.Dataset` of dicts from feature to string scalar; None if there is none.
         validation: the same, disjoint from `train`.
@@ -24,9 +27,9 @@ class Splits:
         notes: sentences on rows skipped, held out, and dropped as duplicates.
     """
 
-    train: tf.data.Dataset | None
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset | None
+    train: tf.data.Dataset | pd.DataFrame | None
+    validation: tf.data.Dataset | pd.DataFrame | None
+    test: tf.data.Dataset | pd.DataFrame | None
     name: str
     fingerprint: str
     notes: tuple[str, ...]

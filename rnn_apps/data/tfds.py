@@ -54,6 +54,40 @@ def read(name, names, splits=SPLITS):
     return _read(builder, names, splits, f"tfds:{name}")
 
 
+def datasets(name):
+    """The splits of a TensorFlow Datasets data set with all its features, prepared if need be.
+
+    Args:
+        name: as for `read`.
+
+    Returns:
+        `(found, names)`: a dict from split to `tf.data.Dataset` of dicts, and a dict from each
+        feature key that holds class ids to the list of class names.
+
+    Raises:
+        ValueError: if there is no such data set.
+        OSError: if it is not prepared and cannot be downloaded.
+
+    Example:
+        >>> import tensorflow_datasets as tfds
+        >>> with tfds.testing.mock_data(num_examples=3):
+        ...     found, names = datasets("imdb_reviews")
+        >>> names
+        {'label': ['neg', 'pos']}
+    """
+    import tensorflow_datasets
+
+    builder = _builder(name)
+    _prepare(builder, name)
+    labels = {
+        key: feature.names
+        for key, feature in builder.info.features.items()
+        if isinstance(feature, tensorflow_datasets.features.ClassLabel)
+    }
+    there = builder.info.splits or SPLITS
+    return {each: builder.as_dataset(split=each, shuffle_files=False) for each in there}, labels
+
+
 def read_builtin(builder_class, names, splits=SPLITS):
     """Reads a built-in data set from our cache, and generates it first if it is not there.
 
