@@ -48,7 +48,7 @@ def autoregression(
         for part, empty in enumerate((0.0, np.zeros(_LAGS), 0.0))
     )
     past = origins[:, 1, None] - np.arange(_LAGS)  # (N, P), the newest first
-    past = np.where(past >= 0, returns.changes[series[:, None], past], 0)
+    past = np.where(past >= 0, returns.changes[series[:, None], np.maximum(past, 0)], 0)
     mean = _follow(past, constants[place], lags[place], horizon)
     shock = np.zeros((len(rows), _LAGS))
     shock[:, 0] = 1

@@ -90,7 +90,7 @@ class Report:
         few = len(columns) <= _FEW
         rows = [["metric", *columns]]
         for metric in self.metrics:
-            cells = [_cell(c.get(metric), few or c is self.metrics) for c in columns.values()]
+            cells = [_cell(c.get(metric), few or name == "model") for name, c in columns.items()]
             rows.append([metric.replace("_", " "), *cells])
         title = f"{self.application} on {self.data}, {self.examples:,} examples"
         shown = [

@@ -115,7 +115,7 @@ def score(
         >>> targets = Targets(np.array([[1.0, 2.0]]), np.array([[0, 0]]), horizon=1)
         >>> sums = score(targets, Forecasts(np.array([[[1.0, 3.0]]]), np.ones((1, 1))), [0.2, 0.8])
         >>> over, under = sums["weighted_quantile_loss"]  # 2 * mean(0.2 * 1, 0.2 * 1) over 2.0
-        >>> float((over / under).item())
+        >>> round((over / under).item(), 6)
         0.2
     """
     levels = np.asarray(levels)

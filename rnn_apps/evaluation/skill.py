@@ -16,6 +16,7 @@ from rnn_apps.evaluation.significance import Resampling, diebold_mariano
 
 MODEL, PROCESS = "model", "the process itself"
 TRAILING, WEIGHTED = "persistence, trailing volatility", "persistence, weighted volatility"
+_DIGITS = 12  # sums leave dust at zero, which is no skill
 
 Sums = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
@@ -152,8 +153,8 @@ def describe_achieved(found: Mapping | None) -> str:
 def _skill(model, baseline, drawing):
     """A metric for each column of the sums, (T, H)."""
     baseline = baseline.reshape(len(baseline), -1)
-    values = 1 - ratio(LOSS, model.sum(axis=0), baseline.sum(axis=0))
+    values = (1 - ratio(LOSS, model.sum(axis=0), baseline.sum(axis=0))).round(_DIGITS)
     draws = [None] * len(values)
     if not drawing.reason:
-        draws = 1 - ratio(LOSS, drawing.draw(model), drawing.draw(baseline)).T
+        draws = 1 - ratio(LOSS, drawing.draw(model), drawing.draw(baseline)).T.round(_DIGITS)
     return [drawing.metric(v, own, most=1) for v, own in zip(values, draws, strict=True)]
