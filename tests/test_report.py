@@ -101,3 +101,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 def test_a_report_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         example().verdict = "better"
+
+
+def test_further_tables_are_printed_and_not_kept_in_the_file():
+    report = example(tables={"by step": [["step", "loss"], ["1", "0.25"]]})
+    lines = str(report).splitlines()
+    assert "by step" in [line.strip() for line in lines]
+    assert any("step" in line and "loss" in line for line in lines)
+    assert lines[-1] == report.verdict
+    assert report.to_dict() == example().to_dict()
+
+
+def test_many_columns_show_the_interval_of_the_model_alone():
+    error = {"error": metric(0.0123456, 0.0111111, 0.0222222)}
+    few = str(example(metrics=error, baselines=dict.fromkeys("abc", error)))
+    many = str(example(metrics=error, baselines=dict.fromkeys("abcd", error)))
+    assert few.count("0.01111") == 4 and many.count("0.01111") == 1
+    assert many.count("0.01235") == 5

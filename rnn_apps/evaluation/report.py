@@ -9,10 +9,12 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+_FEW = 4  # columns; from here on only the model's cells show their intervals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Report:
         baselines: name of a baseline → name → metric.
         verdict: a sentence that says whether the model beats its baselines.
         extras: further JSON-like results, each under a key of its own in the file.
+        tables: title → rows of text, the first of them the head; printed, not in the file.
         figures: name → function that returns a `matplotlib.figure.Figure`, saved as `<name>.png`.
 
     Example:
@@ -46,6 +49,9 @@ class Report:
     baselines: Mapping[str, Mapping[str, Mapping]]
     verdict: str
     extras: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Sequence[Sequence[str]]] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
     figures: Mapping[str, Callable] = dataclasses.field(
         default_factory=dict, repr=False, compare=False
     )
@@ -54,7 +60,7 @@ class Report:
         """Return what `report.json` holds: plain Python types, None for what is not a number."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         extras = own.pop("extras")
-        del own["figures"]
+        del own["figures"], own["tables"]
         clash = sorted(set(own) & set(extras))
         if clash:
             raise ValueError(f"The extra results {clash} bear names of the report's own; rename.")
@@ -80,27 +86,24 @@ class Report:
         return [*paths, _write(folder / "report.json", f"{text}\n".encode())]
 
     def __str__(self):
-        from rich.console import Console
-        from rich.table import Table
-
-        title = f"{self.application} on {self.data}, {self.examples:,} examples"
-        table = Table(
-            title=title,
-            caption="value [95 % interval]",
-            title_justify="left",
-            caption_justify="left",
-        )
-        table.add_column("metric")
         columns = {"model": self.metrics, **self.baselines}
-        for name in columns:
-            table.add_column(name, justify="right")
+        few = len(columns) <= _FEW
+        rows = [["metric", *columns]]
         for metric in self.metrics:
-            cells = [_cell(column.get(metric)) for column in columns.values()]
-            table.add_row(metric.replace("_", " "), *cells)
-        console = Console(file=io.StringIO(), width=34 + 24 * len(columns), color_system=None)
-        console.print(table)
+            cells = [_cell(c.get(metric), few or name == "model") for name, c in columns.items()]
+            rows.append([metric.replace("_", " "), *cells])
+        title = f"{self.application} on {self.data}, {self.examples:,} examples"
+        shown = [
+            _table(
+                rows,
+                title,
+                "value [95 % interval]",
+                34 + (24 * len(columns) if few else 14 + 15 * len(columns)),
+            )
+        ]
+        shown += [_table(rows, title, None, 160) for title, rows in self.tables.items()]
         reasons = {m["reason"]: None for c in columns.values() for m in c.values() if "reason" in m}
-        return "\n".join([console.file.getvalue().rstrip(), *reasons, self.verdict])
+        return "\n".join([*shown, *reasons, self.verdict])
 
     def _draw_metrics(self):
         """One panel a metric, one bar a column of the table, with its interval."""
@@ -142,17 +145,32 @@ def _draw_bars(panel, metrics):
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _cell(metric):
+def _table(rows, title, caption, width):
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *rows = rows
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(table)
+    return console.file.getvalue().rstrip()
+
+
+def _cell(metric, interval):
     if not metric or metric["value"] is None:
         return "–"
-    if metric["low"] is None or metric["high"] is None:
+    if not interval or metric["low"] is None or metric["high"] is None:
         return _number(metric["value"])
     return f"{_number(metric['value'])} [{_number(metric['low'])}, {_number(metric['high'])}]"
 
 
 def _number(value):
-    """Three decimals where they say something, else four digits."""
-    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 100 else f"{value:.4g}"
+    """Three decimals where they say enough, else four digits."""
+    return f"{value:.3f}" if value == 0 or 0.1 <= abs(value) < 100 else f"{value:.4g}"
 
 
 def _plain(value):
