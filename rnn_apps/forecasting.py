@@ -23,6 +23,7 @@ from rnn_apps.preprocessing.windows import SeriesWindows, future_returns
 
 _LEVELS = (0.025, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.975)
 _MEAN_RANKS = 200  # at which the quantile function is read for its mean
+_EVERY = 5  # dates: of training origins so many are looked at once when calibrating
 _AT_ONCE = 512  # windows answered at a time in a report
 
 
@@ -448,13 +449,25 @@ class StockForecaster(Application):
     def calibrate(self, validation):
         """Learns the conformal corrections from validation bars; see `ConformalCalibration`."""
         self.calibration.forget()
-        closes = validation.closes
-        origins = origins_after(closes, validation.dates, self.last_date, self.horizon)
-        quantiles = self._answers_at(validation, origins)["quantiles"]
-        returns = np.log(quantiles / closes[tuple(origins.T)][:, None, None])
-        outcomes = future_returns(closes, self.horizon)[tuple(origins.T)]
-        self.calibration.learn(returns, outcomes, origins[:, 1])
+        learned = validation.until(self.last_date)
+        spaced = learned.dates[::-_EVERY] if len(learned.dates) > self.window else ()
+        self.calibration.learn(
+            self._forecasts_and_outcomes(validation, self.last_date),
+            self._forecasts_and_outcomes(learned, learned.dates[0], spaced)
+            if len(spaced)
+            else None,
+        )
         self.last_day.assign(_days(validation.dates[-1]))
+
+    def _forecasts_and_outcomes(self, bars, after, among=None):
+        """Quantiles (N, U, Q) of log returns, those that came (N, U), and the dates' numbers."""
+        origins = origins_after(bars.closes, bars.dates, after, self.horizon)
+        if among is not None:
+            origins = origins[np.isin(bars.dates[origins[:, 1]], among)]
+        prices = bars.closes[tuple(origins.T)]
+        quantiles = self._answers_at(bars, origins)["quantiles"] / prices[:, None, None]
+        outcomes = future_returns(bars.closes, self.horizon)[tuple(origins.T)]
+        return np.log(quantiles), outcomes, origins[:, 1]
 
     def report(
         self, x, y=None, *, train=None, source="", seed=0, start=None, refit_every=None, refit=None

@@ -11,16 +11,19 @@ from rnn_apps.blocks.distributions import middle
 class ConformalCalibration(keras.layers.Layer):
     """Corrects quantile forecasts by what held-out examples show of them.
 
-    The centre is multiplied by a share in [0, 1], and each quantile's distance from the centre by a
-    factor for its level and step: the conformal quantile of the scores |y - centre| / distance, which
-    is conformalised quantile regression (Romano, Patterson and Candès, 2019, section 4) with a
-    multiplicative score. Levels t and 1 - t share a factor where both are there.
+    The centre is multiplied by a share in [0, 1], and each quantile's distance from the centre by
+    a factor for its level and step: the conformal quantile of the scores |y - centre| / distance,
+    which is conformalised quantile regression (Romano, Patterson and Candès, 2019, section 4) with
+    a multiplicative score. Levels t and 1 - t share a factor where both are there.
 
-    Where this departs from the paper: held-out forecasts of one date are wrong together, and those of
-    neighbouring dates overlap, so that thousands of them may be worth a few. Each correction is
-    therefore shrunk towards none by its standard error over blocks of dates (the positive-part
-    James-Stein estimator, as in Efron and Morris, 1973): none that the held-out part does not bear
-    out. For the same reason the paper's finite-sample guarantee does not hold for time series.
+    Where this departs from the paper: forecasts of one date are wrong together, those of
+    neighbouring dates overlap, and one half-year is not the next, so that thousands of held-out
+    examples may be worth a few. The standard error of a correction is therefore that of sums over
+    dates, or how far apart the same correction lies in stretches as long of the training dates,
+    whichever is more. A factor goes from 1 only as far as the 95 % interval of the held-out
+    factor asks for; the share, whose null hypothesis is a random walk, is shrunk to 0 (by the
+    positive-part James-Stein estimator; Efron and Morris, 1973). For the same reasons the paper's
+    finite-sample guarantee does not hold for time series.
 
     Args:
         horizon: int, U future steps.
@@ -60,29 +63,54 @@ class ConformalCalibration(keras.layers.Layer):
         self.centre_share.assign(1.0)
         self.factors.assign(np.ones(self.factors.shape))
 
-    def learn(self, quantiles, outcomes, dates):
+    def learn(self, held_out, trained_on=None):
         """Finds the corrections.
 
         Args:
-            quantiles: float (N, U, Q), uncorrected forecasts of held-out examples.
-            outcomes: float (N, U), what came; NaN where unknown.
-            dates: int (N,), the number of each forecast's date, consecutive dates one apart.
+            held_out: a tuple of three: uncorrected forecasts, float (N, U, Q); what came, float
+                (N, U), NaN where unknown; and the number of each forecast's date, int (N,),
+                consecutive dates one apart.
+            trained_on: the same of examples that were trained on, to tell how far corrections
+                vary from one stretch of dates to another; or None.
         """
-        quantiles, outcomes = np.float64(quantiles), np.float64(outcomes)
-        place = middle(self.levels)
-        centre = quantiles[..., place]
-        share = _shrunken_slope(centre, outcomes, dates, self.horizon)
+        parts = [held_out, *_stretches(trained_on, np.ptp(held_out[2]) + 1)]
+        parts = [(np.float64(q), np.float64(y), dates) for q, y, dates in parts]
+        slope, error = _first_of([self._slope(*part) for part in parts])
+        kept = max(0.0, 1 - (error / slope) ** 2) if slope > 0 else 0.0
+        share = min(1.0, slope * kept)
         self.centre_share.assign(share)
-        factors = np.ones((self.horizon, len(self.levels)))
+        logs = np.array([self._log_factors(*part, share) for part in parts])  # (parts, 2, U, Q)
+        log, error = _first_of(logs)
+        least = np.sign(log) * np.maximum(np.abs(log) - 1.96 * error, 0)
+        self.factors.assign(np.exp(least))
+
+    def _slope(self, quantiles, outcomes, dates):
+        """Slope of outcomes over centres through the origin, and its standard error."""
+        centre = quantiles[..., middle(self.levels)]
+        known = np.isfinite(outcomes)
+        spread = np.sqrt(np.nanmean(outcomes**2, axis=0)) + 1e-12  # each step counts the same
+        product = np.where(known, outcomes * centre, 0) / spread**2
+        square = np.where(known, centre**2, 0) / spread**2
+        if not square.sum() > 0:
+            return 0.0, 0.0
+        slope = product.sum() / square.sum()
+        error = _error_of_sum((product - slope * square).sum(-1), dates, self.horizon)
+        return slope, error / square.sum()
+
+    def _log_factors(self, quantiles, outcomes, dates, share):
+        """Logarithms of the factors and their standard errors, float (2, U, Q)."""
+        found = np.zeros((2, self.horizon, len(self.levels)))
+        place = middle(self.levels)
         for step in range(self.horizon):
             known = np.isfinite(outcomes[:, step])
-            error = (outcomes[:, step] - share * centre[:, step])[known]
-            distances = (quantiles[:, step] - centre[:, step, None])[known]
+            centre = quantiles[known, step, place]
+            error = outcomes[known, step] - share * centre
+            distances = quantiles[known, step] - centre[:, None]
             for q in range(len(self.levels)):
                 if q != place and known.any():
                     scores, level = self._scores(error, distances, q)
-                    factors[step, q] = _shrunken_factor(scores, level, dates[known], step + 1)
-        self.factors.assign(factors)
+                    found[:, step, q] = _log_factor(scores, level, dates[known], step + 1)
+        return found
 
     def _scores(self, error, distances, q):
         """Conformity scores of one level, and the share of them that should be below 1."""
@@ -98,33 +126,31 @@ class ConformalCalibration(keras.layers.Layer):
         return {**super().get_config(), "horizon": self.horizon, "levels": self.levels}
 
 
-def _shrunken_slope(centre, outcomes, dates, horizon):
-    """Slope of outcomes over centres through the origin, shrunk to 0, within [0, 1]."""
-    known = np.isfinite(outcomes)
-    spread = np.sqrt(np.nanmean(outcomes**2, axis=0)) + 1e-12  # each step counts the same
-    product = np.where(known, outcomes * centre, 0) / spread**2
-    square = np.where(known, centre**2, 0) / spread**2
-    if not square.sum() > 0:
-        return 0.0
-    slope = product.sum() / square.sum()
-    error = _error_of_sum((product - slope * square).sum(-1), dates, horizon) / square.sum()
-    return float(np.clip(slope * _kept(slope, error), 0, 1))
+def _stretches(examples, length):
+    """Parts of `examples` that are `length` dates long, the latest first; no shorter rest."""
+    if examples is None:
+        return []
+    dates = examples[2]
+    number = (dates.max() - dates) // length
+    whole = range((np.ptp(dates) + 1) // length)
+    return [tuple(values[number == n] for values in examples) for n in whole]
 
 
-def _shrunken_factor(scores, level, dates, step):
-    """The conformal quantile of scores, shrunk to 1 on the scale of logarithms."""
-    count = len(scores)
-    rank = min(1.0, level * (1 + 1 / count))
+def _first_of(estimates):
+    """The first of several (estimate, standard error), with what the others' spread says too."""
+    (estimate, error), *others = estimates
+    if len(others) > 1:
+        error = np.maximum(error, np.std([other for other, _ in others], axis=0, ddof=1))
+    return estimate, error
+
+
+def _log_factor(scores, level, dates, step):
+    """Logarithm of the conformal quantile of scores, and its standard error."""
+    rank = min(1.0, level * (1 + 1 / len(scores)))
     factor = max(np.quantile(scores, rank), 1e-3)
-    error = _error_of_sum((scores <= factor) - level, dates, step) / count
+    error = _error_of_sum((scores <= factor) - level, dates, step) / len(scores)
     low, high = np.quantile(scores, np.clip([rank - error, rank + error], 0, 1))
-    spread = np.log(max(high, 1e-3) / max(low, 1e-3)) / 2
-    return float(factor ** _kept(np.log(factor), spread))
-
-
-def _kept(estimate, error):
-    """The share of an estimate that shrinking by its standard error leaves."""
-    return max(0.0, 1 - (error / estimate) ** 2) if estimate else 0.0
+    return np.log(factor), np.log(max(high, 1e-3) / max(low, 1e-3)) / 2
 
 
 def _error_of_sum(values, dates, overlap):
