@@ -233,7 +233,7 @@ def test_the_builtin_markets_have_parts_of_their_own(monkeypatch):
     assert span(load_bars("builtin/random_walk", test=DAYS[90], gap=2).validation)[2] == DAYS[87]
     assert load_bars(None, test="builtin").train is None
     assert asked == ["market", "random_walk", "market"]
-    with pytest.raises(ValueError, match="no built-in market 'walk'; did you mean 'builtin/random"):
+    with pytest.raises(ValueError, match="no built-in market 'walk'; name .*random_walk"):
         load_bars("builtin/walk")
 
 

@@ -190,7 +190,7 @@ def adjust(values, adjusted, calendar):
     if not has.all():
         names = _names([repr(calendar.series[s]) for s in np.flatnonzero(~has)])
         notes.append(f"There is no adjusted close of {names}, which stays as it is.")
-    values[has, :, : CLOSE + 1] *= (adjusted / closes)[has, :, None]
+    values[has, :, : LOW + 1] *= (adjusted / closes)[has, :, None]
     values[has, :, CLOSE] = np.where(np.isnan(closes[has]), np.nan, adjusted[has])
     return values, tuple(notes)
 

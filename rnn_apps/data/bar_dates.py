@@ -35,6 +35,8 @@ def read_dates(values):
         array(['2020-01-02T16:00:00'], dtype='datetime64[s]')
     """
     offsets, notes = np.full(len(values), np.nan), ()
+    if isinstance(values.dtype, pd.ArrowDtype):
+        values = pd.Series(values.tolist())
     if isinstance(values.dtype, pd.PeriodDtype):
         values = values.dt.to_timestamp()
     if isinstance(values.dtype, pd.DatetimeTZDtype):

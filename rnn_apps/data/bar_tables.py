@@ -170,10 +170,13 @@ def _closes(x):
             f"Prices came as {type(x).__name__}; pass a DataFrame in long format, a dict of "
             "columns, a list of dicts, a Series, or a list of closing prices."
         )
-    closes = np.asarray(x)
-    if closes.ndim != 1:
+    try:
+        shape = (closes := np.asarray(x)).shape
+    except ValueError:
+        shape = (len(x), "…")
+    if len(shape) != 1:
         raise ValueError(
-            f"Closing prices came in the shape {closes.shape} where (D,) is expected; pass several "
+            f"Closing prices came in the shape {shape} where (D,) is expected; pass several "
             "series as a DataFrame with the columns 'series', 'date' and 'close'."
         )
     return closes
@@ -201,7 +204,9 @@ def _from_dataset(dataset):
                     "one value per bar, or one per series."
                 )
             parts[name].append(np.broadcast_to(value, rows))
-    return pd.DataFrame({name: np.concatenate(all_) for name, all_ in parts.items() if all_})
+    return pd.DataFrame(
+        {name: np.concatenate(all_) if all_ else [] for name, all_ in parts.items()}
+    )
 
 
 def _unnested(element):

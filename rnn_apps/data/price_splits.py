@@ -1,7 +1,6 @@
 """`load_bars`: prices for training, validation and test, parted by date."""
 
 import datetime
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -160,11 +159,8 @@ def _builtin(name, how):
 
     config = name.removeprefix("builtin").removeprefix("/") or _MARKETS[0]
     if config not in _MARKETS:
-        close = difflib.get_close_matches(config, _MARKETS, n=1) or _MARKETS
-        raise ValueError(
-            f"There is no built-in market '{config}'; did you mean 'builtin/{close[0]}'? There is "
-            f"{' and '.join(map(repr, _MARKETS))}."
-        )
+        names = " or ".join(f"'builtin/{each}'" for each in _MARKETS)
+        raise ValueError(f"There is no built-in market '{config}'; name {names}.")
     return _of_splits(markets.read(config), how, name)
 
 

@@ -5,7 +5,6 @@ import numpy as np
 CLOSE, OPEN, VOLUME = 3, 0, 4  # of `bars.FIELDS`
 CHOICES = ("refuse", "adjust", "keep")
 _RATIOS = np.array([1.5, *range(2, 11), 15, 20, 25, 30, 50])
-_LEAST_JUMP = np.log(1.4)
 _LEAST_VOLATILITIES = 8.0  # the jump, in daily volatilities of the series
 _TOLERANCE = 0.03, 0.06  # of the logarithm: without and with the day's own move
 _REAL_TURNOVER = 4.0  # times the usual: so much is traded when a price really falls by half
@@ -78,7 +77,7 @@ def _jumps(bars):
         return
     volatility = 1.4826 * np.median(np.abs(moves)) if len(moves) >= _FEW else _USUAL_VOLATILITY
     tolerance = min(_TOLERANCE[0] + volatility, _TOLERANCE[1])
-    least = max(_LEAST_JUMP, _LEAST_VOLATILITIES * volatility)
+    least = max(np.log(_RATIOS[0]) - tolerance, _LEAST_VOLATILITIES * volatility)
     for row in 1 + np.flatnonzero(np.abs(moves) >= least):
         move = moves[row - 1]
         nearest = _RATIOS[np.argmin(np.abs(np.abs(move) - np.log(_RATIOS)))]
