@@ -155,8 +155,9 @@ class StockForecaster(Application):
     def learn(self, bars):
         """Learns the usual volatility, the scale of each feature and the spread to begin with."""
         days = _days(bars.dates) if self.date_features else None
+        sizes = {"window": self.window, "horizon": self.horizon, "levels": self.levels}
         return {
-            **series_statistics.learn(bars.values, days, horizon=self.horizon, levels=self.levels),
+            **series_statistics.learn(bars.values, days, **sizes),
             "static_facts": {column: static.learn(bars.static[column]) for column in self.static},
             "last_date": str(bars.dates[-1]),
         }

@@ -210,11 +210,12 @@ def _weighted(values, weights, decay, prior):
     Returns:
         float32 (B, T).
     """
-    steps = tf.range(tf.shape(values)[1], dtype=tf.float32)
+    steps = tf.range(tf.shape(values)[1])
     behind = steps[:, None] - steps[None, :]  # (T, T), step t minus step s
-    kernel = tf.where(behind >= 0, decay ** tf.maximum(behind, 0.0), 0.0)
+    powers = decay ** tf.cast(steps, tf.float32)
+    kernel = tf.where(behind >= 0, tf.gather(powers, tf.maximum(behind, 0)), 0.0)
     total = tf.linalg.matmul(weights, kernel, transpose_b=True)
-    first = decay ** (steps + 1) / (1 - decay)
+    first = powers * decay / (1 - decay)
     sums = tf.linalg.matmul(values * weights, kernel, transpose_b=True)
     return (sums + first * prior) / (total + first)
 

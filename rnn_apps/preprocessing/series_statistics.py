@@ -3,15 +3,16 @@
 import numpy as np
 
 from rnn_apps.preprocessing import series
-from rnn_apps.preprocessing.windows import future_returns
+from rnn_apps.preprocessing.windows import SeriesWindows, future_returns
 
 
-def learn(bars, days, *, horizon, levels):
+def learn(bars, days, *, window, horizon, levels):
     """Measures training bars.
 
     Args:
         bars: float (S, D, 5), on one calendar; NaN where unknown.
         days: int32 (D,), dates as days since 1970-01-01, or None where they are not read.
+        window: int, bars in a window.
         horizon: int, U.
         levels: the Q quantile levels.
 
@@ -34,13 +35,19 @@ def learn(bars, days, *, horizon, levels):
     volatility = float(np.sqrt(np.nanmean(moves**2))) if np.isfinite(moves).any() else 0.0
     if not volatility > 0:
         raise ValueError("No training series has a price that changes; look at the close column.")
-    columns, scales = zip(*(_of_series(row, days, volatility) for row in bars), strict=True)
-    known = np.isfinite(closes)
-    ahead = future_returns(closes, horizon)[known]  # (bars, U)
-    ahead /= np.stack(scales)[known][:, None] * np.sqrt(np.arange(1, horizon + 1))
-    spread = np.nanquantile(ahead, levels)
+    batches = SeriesWindows(
+        bars,
+        days=days,
+        window=window,
+        horizon=horizon,
+        origins=np.arange(window // 3, window),
+        batch_size=256,
+        shuffle=False,
+    )
+    columns, ahead = zip(*(_measured(*batch, volatility) for batch in batches), strict=True)
+    columns = np.concatenate(columns)
+    spread = np.nanquantile(np.concatenate(ahead), levels)
     spread -= spread[int(np.argmin(np.abs(np.asarray(levels) - 0.5)))]
-    columns = np.stack(columns)[known]
     return {
         "volatility": volatility,
         "feature_mean": columns.mean(0).tolist(),
@@ -49,9 +56,12 @@ def learn(bars, days, *, horizon, levels):
     }
 
 
-def _of_series(bars, days, volatility):
-    """Features (D, F) and scales (D,) of one series, where its bars stood."""
-    known = series.compact(np.float32(bars)[None], None if days is None else days[None])
+def _measured(inputs, returns, volatility):
+    """Features (bars, F) of a batch's bars, and the scaled returns (bars, U) from its origins."""
+    known = series.compact(inputs["bars"], inputs.get("dates"))
     columns, scale = series.features(known, volatility)
-    back = np.argsort(known["order"].numpy()[0])
-    return columns.numpy()[0, back], scale.numpy()[0, back]
+    back = np.argsort(known["order"].numpy(), axis=1)  # where each bar stood
+    scale = np.take_along_axis(scale.numpy(), back, axis=1)[:, -returns.shape[1] :]
+    steps = np.sqrt(np.arange(1, returns.shape[2] + 1))
+    scaled = returns / (scale[..., None] * steps)
+    return columns.numpy()[known["mask"].numpy()], scaled[np.isfinite(returns).any(-1)]

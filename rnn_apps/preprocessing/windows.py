@@ -109,9 +109,13 @@ class SeriesWindows:
         if self.fed:
             inputs["fed"] = targets
         batches = tf.data.Dataset.from_generator(
-            lambda: (self[index] for index in range(len(self))), output_signature=(inputs, targets)
+            lambda: iter(self), output_signature=(inputs, targets)
         )
         return batches.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(2)
+
+    def __iter__(self):
+        """Goes through the batches of the current `epoch`."""
+        return (self[index] for index in range(len(self)))
 
     def plan(self):
         """Returns int (count, 2), series and last date of each window of the current `epoch`."""
