@@ -88,7 +88,7 @@ def datasets(name):
     return {each: builder.as_dataset(split=each, shuffle_files=False) for each in there}, labels
 
 
-def read_builtin(builder_class, names, splits=SPLITS):
+def read_builtin(builder_class, names, splits=SPLITS, config=None):
     """Reads a built-in data set from our cache, and generates it first if it is not there.
 
     It lies in `TFDS_DATA_DIR`, or `$XDG_CACHE_HOME/rnn_apps`, or `~/.cache/rnn_apps`. Several
@@ -99,9 +99,11 @@ def read_builtin(builder_class, names, splits=SPLITS):
             its splits, and the feature keys as `keys`.
         names: a dict from feature to the feature key that holds it.
         splits: which of "train", "validation" and "test" to read.
+        config: the name of the builder's configuration, if it has several.
 
     Returns:
-        A dict from split to columns.
+        A dict from split to columns. A feature that holds a sequence is an object array (N,) of
+        lists.
 
     Raises:
         ValueError: if there is no such feature key.
@@ -111,10 +113,11 @@ def read_builtin(builder_class, names, splits=SPLITS):
     for feature, key in names.items():
         find_column(key, keys, feature=feature, where="the built-in data")
     with contextlib.suppress(Exception):  # not there yet, or damaged: both are made anew below
-        found, _ = _read(builder_class(data_dir=_cache()), keys, SPLITS, "builtin")
-        if fingerprint_splits(found) == builder_class.fingerprint:
+        builder = builder_class(data_dir=_cache(), config=config)
+        found, _ = _read(builder, keys, SPLITS, "builtin")
+        if fingerprint_splits(found) == builder.fingerprint:
             return _select(found, names, splits)
-    return _select(_generate(builder_class, keys), names, splits)
+    return _select(_generate(builder_class, keys, config), names, splits)
 
 
 def fingerprint_splits(found):
@@ -140,13 +143,13 @@ def _cache():
     return Path(os.environ.get("TFDS_DATA_DIR") or Path(home) / "rnn_apps").expanduser()
 
 
-def _generate(builder_class, keys):
+def _generate(builder_class, keys, config):
     """Generates beside the cache, reads, and moves the folder into place in one step."""
     cache = _cache()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as folder:
-            builder = builder_class(data_dir=folder)
+            builder = builder_class(data_dir=folder, config=config)
             unseen = io.StringIO()  # TFDS announces downloads and draws progress bars
             with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
                 builder.download_and_prepare()
@@ -230,9 +233,14 @@ def _read(builder, names, splits, source):
 
 
 def _texts(values, feature):
-    """The values of a feature as texts, or None if they are class ids that were withheld."""
+    """The values of a feature as texts, or None if they are class ids that were withheld.
+
+    Sequences stay what they are.
+    """
     import tensorflow_datasets
 
+    if feature.shape != ():
+        return values
     if isinstance(feature, tensorflow_datasets.features.ClassLabel):
         if (values == -1).any():
             return None
