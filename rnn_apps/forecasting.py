@@ -521,6 +521,7 @@ class StockForecaster(Application):
             retrained=retrained,
             every=refit_every,
         )
+        known = markets.true_quantiles(bars, origins, self.horizon, self.levels)
         return forecasts.judge(
             bars.closes,
             bars.dates,
@@ -531,7 +532,7 @@ class StockForecaster(Application):
             baselines=persistence.baselines(
                 bars.closes, origins, self.horizon, self.levels, learned_until=learned
             ),
-            truth=markets.true_quantiles(bars, origins, self.horizon, self.levels),
+            truth=None if known is None else known[0],
             data=source,
             application=type(self).__name__,
             seed=seed,
