@@ -67,6 +67,14 @@ def test_only_consecutive_origins_are_compared():
     assert found["pairs"] == 4 * 299 and found["shifted"]
 
 
+def test_a_median_that_is_no_price_is_passed_over():
+    closes, origins, _ = market()
+    median = closes[:, :-1].ravel().copy()
+    median[[50, 700]] = [0.0, -3.0]
+    found = detect_lag(closes, origins, median)
+    assert found["pairs"] == 4 * 299 - 4 and found["shifted"]
+
+
 def test_missing_prices_and_a_series_that_stands_still_are_no_obstacle():
     closes, origins, _ = market()
     closes[1] = 5.0
