@@ -107,6 +107,9 @@ class Application(keras.Model):
             {name: values[kept:] for name, values in examples.items()},
         )
 
+    def begin(self, examples):
+        """Looks at the training examples before the first batch of `fit`."""
+
     def calibrate(self, validation):
         """Corrects the trained model by the validation examples, before it is saved."""
 
@@ -238,6 +241,7 @@ class Application(keras.Model):
             self.examples(x, y), sample_weight, validation_data, validation_split
         )
         self.training_examples = examples
+        self.begin(examples)
         settings = {
             "application": type(self).__name__,
             "model": _unnamed(self.get_config()),
@@ -364,7 +368,10 @@ class Application(keras.Model):
 
     def request_sizes(self, inputs):
         """Returns int (N,), what to sort requests by so that a batch's are alike: bytes of text."""
-        return tf.strings.length(next(iter(inputs.values()))).numpy()
+        first = next(iter(inputs.values()))
+        return (
+            tf.strings.length(first).numpy() if first.dtype == tf.string else np.zeros(len(first))
+        )
 
     @functools.cached_property
     def _answer_function(self):

@@ -10,30 +10,28 @@ import tensorflow as tf
 
 from rnn_apps import data
 from rnn_apps.application import Application
+from rnn_apps.backtesting import backtest
 from rnn_apps.blocks import distributions
 from rnn_apps.blocks.calibration import ConformalCalibration
 from rnn_apps.blocks.forecast_heads import QuantileHead, StudentTHead
 from rnn_apps.blocks.recurrent import RecurrentStack
-from rnn_apps.data import markets
-from rnn_apps.evaluation import forecasts, persistence
-from rnn_apps.evaluation.walk_forward import origins_after, walk_forward
+from rnn_apps.evaluation.walk_forward import origins_after
 from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing import bar_examples, series, series_statistics, static
 from rnn_apps.preprocessing.windows import SeriesWindows, future_returns
 
 _LEVELS = (0.025, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.975)
-_MEAN_RANKS = 200  # at which the quantile function is read for its mean
 _EVERY = 5  # dates: of training origins so many are looked at once when calibrating
 _AT_ONCE = 512  # windows answered at a time in a report
 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
 class StockForecaster(Application):
-    """Forecasts the distribution of the next bars' closing prices of one series from its last bars.
+    """Forecasts the distribution of the next closing prices of a series from its last bars.
 
-    Raw bars → features, scaled by the window's own volatility → recurrent encoder → decoder over the
-    horizon → distribution of the log return up to each step → prices. One model serves all series,
-    among them those it has not been trained on.
+    Raw bars → features, scaled by the window's own volatility → recurrent encoder → decoder over
+    the horizon → distribution of the log return up to each step → prices. One model serves all
+    series, among them those it has not been trained on.
 
     Args:
         window: int, the most bars read before a forecast.
@@ -50,8 +48,8 @@ class StockForecaster(Application):
         encoder: Keras layer or None. If given, it stands in for the encoder's recurrent stack:
             float32 (B, T, F) with a mask → (B, T, H), each step from no later one.
         dropout: float, dropout of what enters each recurrent layer, and of the encoder's state.
-        bar_dropout: float, share of the training windows of which the closing prices alone are read,
-            so that the model can forecast from those alone.
+        bar_dropout: float, share of the training windows of which only closing prices are read, so
+            that the model can forecast from those alone.
         date_features: bool, whether the network reads weekdays and the days between bars; requests
             then hold `dates`.
         static: sequence of str, names of columns that say something of a whole series, such as a
@@ -154,17 +152,15 @@ class StockForecaster(Application):
 
     def learn(self, bars):
         """Learns the usual volatility, the scale of each feature and the spread to begin with."""
-        days = _days(bars.dates) if self.date_features else None
+        days = bars.days if self.date_features else None
         sizes = {"window": self.window, "horizon": self.horizon, "levels": self.levels}
         return {
             **series_statistics.learn(bars.values, days, **sizes),
             "static_facts": {column: static.learn(bars.static[column]) for column in self.static},
-            "last_date": str(bars.dates[-1]),
+            "last_day": int(bars.days[-1]),
         }
 
-    def assemble(
-        self, volatility, feature_mean, feature_deviation, spread, static_facts, last_date
-    ):
+    def assemble(self, volatility, feature_mean, feature_deviation, spread, static_facts, last_day):
         """Makes the layers and builds them."""
         self.volatility = volatility
         self.feature_mean = tuple(feature_mean)
@@ -189,12 +185,9 @@ class StockForecaster(Application):
         self.calibration = ConformalCalibration(self.horizon, self.levels, name="calibration")
         self.calibration.build([None, self.horizon, len(self.levels)])
         self.last_day = self.add_weight(
-            name="last_day",
-            shape=(),
-            dtype="int32",
-            trainable=False,
-            initializer=lambda shape, dtype=None: tf.constant(_days(last_date), dtype),
+            name="last_day", shape=(), dtype="int32", trainable=False, initializer="zeros"
         )
+        self.last_day.assign(last_day)
         width = len(feature_mean) + sum(map(static.width, static_facts.values()))
         leak = series.first_leak(self.recurrent, np.ones([1, 12, width], np.float32))
         if leak is not None:
@@ -209,21 +202,24 @@ class StockForecaster(Application):
         """The last date the model has learned from, in training or in validation."""
         return np.datetime64(int(self.last_day), "D")
 
-    def feed(self, bars, *, batch_size, shuffle, seed, sample_weight, first=None):
-        """Batches windows; of examples to evaluate on, those after the dates learned from."""
+    def begin(self, bars):
+        """Takes the last training date for the last one known, and no correction for granted."""
+        self.last_day.assign(bars.days[-1])
+        self.calibration.forget()
+
+    def feed(self, bars, *, batch_size, shuffle, seed, sample_weight):
+        """Batches windows; where some dates are later than those learned from, of these alone."""
         if sample_weight is not None:
             raise ValueError("sample_weight came for bars, which have none; leave it out.")
-        if first is None:
-            after = int(np.searchsorted(bars.dates, self.last_date, "right"))
-            first = 0 if shuffle or after == len(bars.dates) else after
+        later = int(np.searchsorted(bars.dates, self.last_date, "right"))
         return SeriesWindows(
             bars.values,
-            days=_days(bars.dates) if self.date_features else None,
-            static={column: _as_array(bars.static[column]) for column in self.static},
+            days=bars.days if self.date_features else None,
+            static={name: bars.static[name] for name in self.static},
             window=self.window,
             horizon=self.horizon,
             origins=self._origins(),
-            first=first,
+            first=0 if later == len(bars.dates) else later,
             fed=self.distribution.is_fed,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -248,6 +244,7 @@ class StockForecaster(Application):
         Args:
             inputs: {"bars": float32 (B, T, 5), …}, the request; and, where the decoder reads what
                 came before, "fed": float32 (B, N, U), log returns from each origin.
+            training: bool, whether dropout is on.
 
         Returns:
             float32 (B, N, U, Q), quantiles of the log return up to each step; or (B, N, U, 3),
@@ -255,19 +252,17 @@ class StockForecaster(Application):
         """
         bars = inputs["bars"]
         if training and self.bar_dropout:
-            bars = _closes_only(bars, self.bar_dropout, self.bar_seed)
+            bars = series.hide_all_but_closes(bars, self.bar_dropout, self.bar_seed)
         known = series.compact(bars, inputs.get("dates"))
         states, scale = self.read(known, inputs, training)
-        has_bar = tf.cast(tf.math.is_finite(bars[..., 3]) & (bars[..., 3] > 0), tf.int32)
-        places = tf.maximum(tf.cumsum(has_bar, axis=1) - 1, 0)
-        places = tf.gather(places, self._origins(), axis=1)  # (B, N)
+        places = tf.gather(known["places"], self._origins(), axis=1)  # (B, N)
         states = tf.gather(states, places, axis=1, batch_dims=1)
         scale = tf.gather(scale, places, axis=1, batch_dims=1)
         fed = inputs.get("fed")
         said = self.distribution(
             tf.reshape(states, [-1, states.shape[-1]]),
             tf.reshape(scale, [-1, 1]),
-            fed=None if fed is None else tf.reshape(_own_returns(fed), [-1, self.horizon]),
+            fed=None if fed is None else tf.reshape(fed, [-1, self.horizon]),
             training=training,
         )
         return tf.reshape(said, [-1, len(self._origins()), *said.shape[1:]])
@@ -288,13 +283,12 @@ class StockForecaster(Application):
         known = series.last_bars(known, self.window)
         states, scale = self.read(known, inputs)
         length = tf.reduce_sum(tf.cast(known["mask"], tf.int32), -1, keepdims=True)
-        place = tf.maximum(length - 1, 0)
         prices = tf.where(known["mask"], known["bars"][..., 3], 0.0)
-        return (
-            tf.gather(states, place, axis=1, batch_dims=1)[:, 0],
-            tf.gather(scale, place, axis=1, batch_dims=1),
-            tf.gather(prices, place, axis=1, batch_dims=1),
+        states, scale, price = (
+            tf.gather(values, tf.maximum(length - 1, 0), axis=1, batch_dims=1)
+            for values in (states, scale, prices)
         )
+        return states[:, 0], scale, price
 
     def answer(self, bars, **beside):
         """Forecasts from raw bars.
@@ -318,23 +312,15 @@ class StockForecaster(Application):
         returns = self.calibration(returns)
         return {
             "quantiles": price[..., None] * tf.exp(returns),
-            "mean": self._mean(returns) * price,
+            "mean": price * distributions.mean_of_exponential(returns, self.levels),
         }
-
-    def _mean(self, returns):
-        """The mean of prices over the last one, from quantiles of log returns: (B, U)."""
-        ranks = (np.arange(_MEAN_RANKS) + 0.5) / _MEAN_RANKS
-        scores = distributions.normal_scores(ranks).astype("float32")[None, :, None]
-        scores = tf.constant(np.repeat(scores, self.horizon, axis=2))
-        paths = distributions.interpolated(returns, self.levels, scores)
-        return tf.reduce_mean(tf.exp(paths), axis=1)
 
     def paths(self, bars, **beside):
         """Draws sample paths that have the quantiles of `answer` at every step.
 
         How the steps of a path hang together is that of the sample paths of a Student-t head, and
-        for quantiles that of a random walk (the ranks are kept, the values replaced: ensemble copula
-        coupling, Schefzik et al., 2013).
+        for quantiles that of a random walk (the ranks are kept, the values replaced: ensemble
+        copula coupling, Schefzik et al., 2013).
 
         Returns:
             paths: float32 (B, num_paths, U), closing prices in currency.
@@ -346,9 +332,7 @@ class StockForecaster(Application):
 
     def _of_closes(self, closes, **beside):
         """`answer` from closing prices alone: float32 (B, T)."""
-        unknown = tf.fill(tf.shape(closes), np.float32(np.nan))
-        columns = [closes if field == "close" else unknown for field in series.FIELDS]
-        return self.answer(tf.stack(columns, -1), **beside)
+        return self.answer(series.bars_of_closes(closes), **beside)
 
     def _regress(self, inputs):
         """TensorFlow Serving's regress: the mean of the last step, float32 (B,)."""
@@ -360,11 +344,8 @@ class StockForecaster(Application):
         endpoints = super().endpoints()
         examples = self.example_requests()
         closes = {"closes": tf.TensorSpec([None, None], tf.float32, name="closes")}
-        alone = [
-            {name: values for name, values in one.items() if name != "bars"}
-            | {"closes": np.float32(one["bars"])[..., 3]}
-            for one in examples
-        ]
+        alone = [one | {"closes": np.float32(one["bars"])[..., 3]} for one in examples]
+        alone = [{name: one[name] for name in one if name != "bars"} for one in alone]
         endpoints["closes"] = Endpoint(self._of_closes, closes | self._beside_bars(), alone)
         endpoints["paths"] = Endpoint(self.paths, self.request, examples)
         serialized = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
@@ -375,20 +356,14 @@ class StockForecaster(Application):
     def example_requests(self):
         """A few bars, and a window of them."""
         requests = []
-        for bars in (5, self.window):
-            close = 100 * np.exp(0.01 * np.sin(np.arange(bars)))
-            row = np.stack([close, close * 1.01, close * 0.99, close, np.full(bars, 1e6)], -1)
-            request = {"bars": row[None].tolist()}
+        for count in (5, self.window):
+            request = {"bars": [bar_examples.example_bars(count)]}
             if self.date_features:
-                request["dates"] = [list(range(18000, 18000 + bars))]
+                request["dates"] = [list(range(18000, 18000 + count))]
             for column, facts in self.static_facts.items():
                 request[column] = [facts["names"][0] if "names" in facts else facts["mean"]]
             requests.append(request)
         return requests
-
-    def request_sizes(self, inputs):
-        """All requests of one call have one length."""
-        return np.zeros(inputs["bars"].shape[0], np.int64)
 
     def predict(self, x, batch_size=_AT_ONCE):
         """Forecasts from the last bars of each series.
@@ -400,47 +375,37 @@ class StockForecaster(Application):
 
         Returns:
             A DataFrame with a row for each series and step: `series`, `date` (the next business
-            days after the series' last bar, or sessions of `calendar`), `q0.1` … for each level, and
-            `mean`, in currency. For a raw request what `answer` gives: a dict of arrays.
+            days after the series' last bar, or sessions of `calendar`), `q0.1` … for each level,
+            and `mean`, in currency. For a raw request what `answer` gives: a dict of arrays.
         """
         self._require_adapted("predict")
         if isinstance(x, Mapping) and set(x) == set(self.request):
-            tensors = {
-                name: tf.constant(x[name], spec.dtype) for name, spec in self.request.items()
-            }
-            return self.answers(tensors, batch_size)
+            return self.answers(self._tensors(x), batch_size)
         bars = self.examples(x)
-        known = np.isfinite(bars.closes)
-        last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
-        rows = np.flatnonzero(known.any(1))
-        answers = self._answers_at(bars, np.stack([rows, last[rows]], -1), batch_size)
-        frames = [
-            self._frame(
-                bars.series[row],
-                data.future_dates(bars.dates[last[row]], self.horizon, self.calendar),
-                *(answers[name][place] for name in ("quantiles", "mean")),
-            )
-            for place, row in enumerate(rows)
-        ]
-        return pd.concat(frames, ignore_index=True)
+        rows, last = bars.last_places()
+        answers = self.answers_at(bars, np.stack([rows, last], -1), batch_size)
+        names = [bars.series[row] for row in rows]
+        ahead = [data.future_dates(day, self.horizon, self.calendar) for day in bars.dates[last]]
+        columns = {
+            "series": np.repeat(np.array(names, dtype=object), self.horizon),
+            "date": np.concatenate(ahead).astype("datetime64[s]"),
+        }
+        for place, level in enumerate(self.levels):
+            columns[f"q{level:g}"] = answers["quantiles"][..., place].ravel()
+        return pd.DataFrame({**columns, "mean": answers["mean"].ravel()})
 
-    def _frame(self, name, dates, quantiles, mean):
-        columns = {"series": name, "date": dates.astype("datetime64[s]")}
-        columns |= {f"q{level:g}": quantiles[:, q] for q, level in enumerate(self.levels)}
-        return pd.DataFrame({**columns, "mean": mean})
+    def _tensors(self, inputs):
+        return {name: tf.constant(inputs[name], spec.dtype) for name, spec in self.request.items()}
 
-    def _answers_at(self, bars, origins, batch_size=_AT_ONCE):
-        """`answer` at origins, int (N, 2): series and date in `bars`."""
-        dates = origins[:, 1:] + np.arange(1 - self.window, 1)  # (N, T)
-        values = bars.values[origins[:, :1], np.maximum(dates, 0)].astype(np.float32)
-        values[dates < 0] = np.nan
-        inputs = {"bars": values}
-        if self.date_features:
-            inputs["dates"] = _days(bars.dates)[np.maximum(dates, 0)]
-        inputs |= {name: _as_array(bars.static[name])[origins[:, 0]] for name in self.static}
-        return self.answers(
-            {name: tf.constant(value) for name, value in inputs.items()}, batch_size
-        )
+    def answers_at(self, bars, origins, batch_size=_AT_ONCE):
+        """Runs `answer` at origins, int (N, 2), places of series and date in `bars`."""
+        values, days = bars.windows(origins, self.window)
+        inputs = {"bars": values, "dates": days}
+        inputs |= {name: bars.static[name][origins[:, 0]] for name in self.static}
+        tensors = {
+            name: tf.constant(inputs[name], spec.dtype) for name, spec in self.request.items()
+        }
+        return self.answers(tensors, batch_size)
 
     def records(self, x, answers):
         """The rows of the frame that `predict` gave."""
@@ -449,24 +414,20 @@ class StockForecaster(Application):
 
     def calibrate(self, validation):
         """Learns the conformal corrections from validation bars; see `ConformalCalibration`."""
-        self.calibration.forget()
         learned = validation.until(self.last_date)
-        spaced = learned.dates[::-_EVERY] if len(learned.dates) > self.window else ()
+        enough = len(learned.dates) > self.window + self.horizon
         self.calibration.learn(
             self._forecasts_and_outcomes(validation, self.last_date),
-            self._forecasts_and_outcomes(learned, learned.dates[0], spaced)
-            if len(spaced)
-            else None,
+            self._forecasts_and_outcomes(learned, learned.dates[0], _EVERY) if enough else None,
         )
-        self.last_day.assign(_days(validation.dates[-1]))
+        self.last_day.assign(validation.days[-1])
 
-    def _forecasts_and_outcomes(self, bars, after, among=None):
+    def _forecasts_and_outcomes(self, bars, after, every=1):
         """Quantiles (N, U, Q) of log returns, those that came (N, U), and the dates' numbers."""
         origins = origins_after(bars.closes, bars.dates, after, self.horizon)
-        if among is not None:
-            origins = origins[np.isin(bars.dates[origins[:, 1]], among)]
+        origins = origins[origins[:, 1] % every == 0]
         prices = bars.closes[tuple(origins.T)]
-        quantiles = self._answers_at(bars, origins)["quantiles"] / prices[:, None, None]
+        quantiles = self.answers_at(bars, origins)["quantiles"] / prices[:, None, None]
         outcomes = future_returns(bars.closes, self.horizon)[tuple(origins.T)]
         return np.log(quantiles), outcomes, origins[:, 1]
 
@@ -496,69 +457,8 @@ class StockForecaster(Application):
             ValueError: if there is no later bar to judge on, or `start` is not later.
         """
         self._require_adapted("report")
-        bars = self.examples(x)
-        after = self.last_date if start is None else np.datetime64(start, "D") - 1
-        if after < self.last_date:
-            raise ValueError(
-                f"start={start} is not after {self.last_date}, the last date that the model has "
-                "learned from; name a later one."
-            )
-        origins = origins_after(bars.closes, bars.dates, after, self.horizon)
-        learned = max(int(np.searchsorted(bars.dates, after, "right")) - 1, 0)
-
-        def retrained(date):
-            model = type(self).from_config(self.get_config())
-            train, _, validation = self.hold_out(bars.until(bars.dates[date]), None, 0.1)
-            model.adapt(train)
-            model.compile_from_config(self.get_compile_config())
-            model.fit(train, validation_data=validation, verbose=0, **(refit or {}))
-            return model
-
-        answers = walk_forward(
-            origins,
-            self,
-            lambda model, some: model._answers_at(bars, some),
-            retrained=retrained,
-            every=refit_every,
-        )
-        known = markets.true_quantiles(bars, origins, self.horizon, self.levels)
-        return forecasts.judge(
-            bars.closes,
-            bars.dates,
-            bars.series,
-            origins,
-            persistence.Forecasts(answers["quantiles"], answers["mean"]),
-            self.levels,
-            baselines=persistence.baselines(
-                bars.closes, origins, self.horizon, self.levels, learned_until=learned
-            ),
-            truth=None if known is None else known[0],
-            data=source,
-            application=type(self).__name__,
-            seed=seed,
-        )
-
-
-def _days(dates):
-    """Dates → int32 days since 1970-01-01."""
-    return np.asarray(dates, "datetime64[D]").astype("int32")
-
-
-def _as_array(values):
-    return np.float32(values) if values.dtype.kind == "f" else values
-
-
-def _own_returns(returns):
-    """Each step's own log return from those up to it: float32 (B, N, U), 0 where unknown."""
-    own = tf.concat([returns[..., :1], returns[..., 1:] - returns[..., :-1]], -1)
-    return tf.where(tf.math.is_finite(own), own, 0.0)
-
-
-def _closes_only(bars, share, seed):
-    """Makes all but the close unknown in a share of the windows, drawn anew each time."""
-    alone = keras.random.uniform([tf.shape(bars)[0], 1, 1], seed=seed) < share
-    others = np.array([field != "close" for field in series.FIELDS])
-    return tf.where(alone & others, np.float32(np.nan), bars)
+        how = {"start": start, "refit_every": refit_every, "refit": refit}
+        return backtest(self, self.examples(x), **how, source=source, seed=seed)
 
 
 def _check_sizes(window, horizon, num_paths):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+_MEAN_RANKS = 200  # at which a quantile function is read for its mean
 _LEAST_DF = 2.1  # of a Student's t with a variance
 
 
@@ -111,6 +112,13 @@ def interpolated(quantiles, levels, scores):
     return quantiles[:, None, :, 0] + tf.reduce_sum(along * rises, -1)
 
 
+def mean_of_exponential(quantiles, levels):
+    """The mean of exp(x) from quantiles of x, as `interpolated` reads them: (B, U, Q) → (B, U)."""
+    scores = normal_scores((np.arange(_MEAN_RANKS) + 0.5) / _MEAN_RANKS).astype("float32")
+    scores = tf.constant(np.tile(scores[None, :, None], [1, 1, quantiles.shape[1]]))
+    return tf.reduce_mean(tf.exp(interpolated(quantiles, levels, scores)), axis=1)
+
+
 def empirical_quantiles(paths, levels):
     """Quantiles of sample paths: float (B, N, U) → float (B, U, Q), linear between samples."""
     ranked = tf.sort(tf.transpose(paths, [0, 2, 1]), axis=-1)  # (B, U, N)
@@ -142,6 +150,21 @@ def random_walk_scores(paths, steps, seed=0):
     return normal_scores((np.arange(paths) + 0.5) / paths)[ranks][None].astype("float32")
 
 
+def even_pairs(count, steps, seed=0):
+    """Pairs of uniform numbers that fill the unit square evenly, in a new order at each step.
+
+    A rank-1 lattice with the golden ratio (Niederreiter, 1992, chapter 5), so that quantiles of few
+    samples come near those of their distribution.
+
+    Returns:
+        float32 (steps, 2, count), in (0, 1).
+    """
+    random = np.random.default_rng(seed)
+    places = np.arange(count)
+    lattice = np.stack([(places + 0.5) / count, (places * (np.sqrt(5) - 1) / 2 + 0.25) % 1])
+    return np.stack([lattice[:, random.permutation(count)] for _ in range(steps)]).astype("float32")
+
+
 def student_t(raw):
     """Free numbers → location, scale and degrees of freedom: float (…, 3) → three of float (…)."""
     return raw[..., 0], tf.nn.softplus(raw[..., 1]) + 1e-4, _LEAST_DF + tf.nn.softplus(raw[..., 2])
@@ -151,7 +174,9 @@ def student_t_samples(location, scale, df, uniforms):
     """Draws from Student's t by the polar method (Bailey, 1994, Math. Comp. 62, p. 779).
 
     Args:
-        location, scale, df: float, of shapes that broadcast with the result.
+        location: float (…).
+        scale: float (…), above 0.
+        df: float (…), above 0.
         uniforms: a pair of float (…), in (0, 1).
 
     Returns:

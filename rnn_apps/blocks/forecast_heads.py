@@ -1,4 +1,4 @@
-"""Heads of a forecaster: from the state at an origin to the distribution of the log returns after it.
+"""Heads of a forecaster: from the state at an origin to the distribution of what comes after it.
 
 Both take `states` float (B, H) and `scale` float32 (B, 1), the usual size of one step's return, and
 know two things: what is trained (`call`), and the forecast (`forecast`).
@@ -85,8 +85,8 @@ class StudentTHead(keras.layers.Layer):
         **decoder: arguments of `HorizonDecoder`: `kind`, `cell`, `units`, `dropout`.
 
     Call:
-        fed: float32 (B, U), each step's own log return; read by a recurrent decoder only, at the
-            step after.
+        fed: float32 (B, U), the log return up to each step, NaN where unknown; of a recurrent
+            decoder only, which reads each step's own return at the step after.
         Returns float32 (B, U, 3), location, scale and degrees of freedom of each step's own return.
 
     Example:
@@ -114,16 +114,16 @@ class StudentTHead(keras.layers.Layer):
     def call(self, states, scale, fed=None, training=None):
         """Gives the parameters; see the class."""
         if fed is not None and self.is_fed:
-            fed = tf.pad((fed / scale)[:, :-1], [[0, 0], [1, 0]])[..., None]
+            own = tf.concat([fed[:, :1], fed[:, 1:] - fed[:, :-1]], -1) / scale
+            own = tf.where(tf.math.is_finite(own), own, 0.0)
+            fed = tf.pad(own[:, :-1], [[0, 0], [1, 0]])[..., None]
         raw = self.decoder(states, fed=fed if self.is_fed else None, training=training)
         location, width, df = distributions.student_t(raw)
         return tf.stack([location * scale, width * scale, df], -1)
 
     def forecast(self, states, scale, paths):
         """Returns quantiles (B, U, Q) of samples, and scores (B, N, U) of the first of them."""
-        random = np.random.default_rng(0)
-        shape = [self.horizon, 2, max(paths, _T_SAMPLES)]
-        uniforms = tf.constant(random.uniform(1e-6, 1 - 1e-6, shape).astype("float32"))
+        uniforms = tf.constant(distributions.even_pairs(max(paths, _T_SAMPLES), self.horizon))
         moves = self._fed_moves(states, uniforms) if self.is_fed else self._moves(states, uniforms)
         sums = tf.cumsum(moves * scale[..., None], axis=-1)
         quantiles = distributions.empirical_quantiles(sums, self.levels)

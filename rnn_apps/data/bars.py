@@ -46,6 +46,32 @@ class Bars:
         """The adjusted closing prices, float64 (S, D), NaN where there is no bar."""
         return self.values[..., FIELDS.index("close")]
 
+    @property
+    def days(self):
+        """The dates as int32 (D,), days since 1970-01-01."""
+        return self.dates.astype("datetime64[D]").astype(np.int32)
+
+    def last_places(self):
+        """Places of the series that have bars, int (N,), and of the last bar of each, int (N,)."""
+        known = np.isfinite(self.closes)
+        series = np.flatnonzero(known.any(axis=1))
+        return series, known.shape[1] - 1 - np.argmax(known[series, ::-1], axis=1)
+
+    def windows(self, origins, length):
+        """The bars up to each of some origins.
+
+        Args:
+            origins: int (N, 2), places of series and date.
+            length: int, T, bars in a window.
+
+        Returns:
+            float32 (N, T, 5), NaN before the first date; and int32 (N, T), days since 1970-01-01.
+        """
+        dates = origins[:, 1:] + np.arange(1 - length, 1)
+        values = self.values[origins[:, :1], np.maximum(dates, 0)].astype(np.float32)
+        values[dates < 0] = np.nan
+        return values, self.days[np.maximum(dates, 0)]
+
     def until(self, date):
         """The bars up to a date, that date too; the series stay, also those without a bar."""
         return self._cut(self.dates <= np.datetime64(date, "D"))

@@ -10,8 +10,8 @@ def parse(serialized, beside):
     """Reads bars out of examples, in graph operations.
 
     Args:
-        serialized: string (B,). Each example has a float list `close`, and `open`, `high`, `low` and
-            `volume` where known, one number a bar, oldest first.
+        serialized: string (B,). Each example has a float list `close`, and `open`, `high`, `low`
+            and `volume` where known, one number a bar, oldest first.
         beside: {name: `tf.TensorSpec`} of the request's other inputs, which are features too.
 
     Returns:
@@ -37,6 +37,13 @@ def parse(serialized, beside):
         if spec.shape.rank == 2:
             others[name] = _as_long(others[name], length, 0)
     return {"bars": tf.stack(fields, -1), **others}
+
+
+def example_bars(count):
+    """Bars such as a price that sways by a percent: list of `count` lists of 5 numbers."""
+    close = 100 * np.exp(0.01 * np.sin(np.arange(count)))
+    fields = [close, close * 1.01, close * 0.99, close, np.full(count, 1e6)]
+    return np.stack(fields, -1).tolist()
 
 
 def serialize(request):

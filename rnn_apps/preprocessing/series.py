@@ -1,12 +1,13 @@
 """Raw bars → features, in the graph: the same operations for training and for serving.
 
 Everything at a bar is computed from this bar and those before it in the same window, and from
-constants learned from training bars; `first_leak` shows that it is. Prices enter as ratios of prices
-only, so that a series in another currency, or one never seen in training, has the same features.
+constants learned from training bars; `first_leak` shows that it is. Prices enter only as ratios of
+prices, so that a series in another currency, or one never seen in training, has the same features.
 """
 
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -48,8 +49,9 @@ def compact(bars, dates=None):
 
     Returns:
         A dict: `bars` float32 (B, T, 5) with the known bars first; `mask` bool (B, T), True for
-        those; `order` int32 (B, T), where each came from; `gaps` float32 (B, T), bars from the
-        known one before to this, at least 1; `dates` as given, moved alike, or None.
+        those; `places` int32 (B, T), where the last known bar up to each has gone; `gaps` float32
+        (B, T), bars from the known one before to this, at least 1; `dates` as given, moved alike,
+        or None.
     """
     close = bars[..., _CLOSE]
     known = tf.math.is_finite(close) & (close > 0)  # (B, T)
@@ -60,10 +62,32 @@ def compact(bars, dates=None):
     return {
         "bars": tf.where(mask[..., None], moved, tf.ones_like(moved)),
         "mask": mask,
-        "order": order,
+        "places": tf.maximum(tf.cumsum(tf.cast(known, tf.int32), axis=1) - 1, 0),
         "gaps": tf.maximum(tf.where(mask, gaps, 1.0), 1.0),
         "dates": None if dates is None else tf.gather(dates, order, axis=1, batch_dims=1),
     }
+
+
+def bars_of_closes(closes):
+    """Closing prices float32 (B, T) → bars float32 (B, T, 5) of which nothing else is known."""
+    unknown = tf.fill(tf.shape(closes), np.float32(np.nan))
+    return tf.stack([closes if field == "close" else unknown for field in FIELDS], -1)
+
+
+def hide_all_but_closes(bars, share, seed):
+    """Makes all but the close unknown in a share of the rows, drawn anew at each call.
+
+    Args:
+        bars: float32 (B, T, 5).
+        share: float in [0, 1].
+        seed: `keras.random.SeedGenerator`.
+
+    Returns:
+        float32 (B, T, 5).
+    """
+    alone = keras.random.uniform([tf.shape(bars)[0], 1, 1], seed=seed) < share
+    others = np.array([field != "close" for field in FIELDS])
+    return tf.where(alone & others, np.float32(np.nan), bars)
 
 
 def last_bars(known, window):
@@ -74,7 +98,7 @@ def last_bars(known, window):
         window: int, the most bars to keep.
 
     Returns:
-        The same dict, T at most `window`.
+        The same dict without `places`, T at most `window`.
     """
     length = tf.reduce_sum(tf.cast(known["mask"], tf.int32), -1)  # (B,)
     steps = tf.range(tf.minimum(window, tf.shape(known["mask"])[1]))
@@ -82,6 +106,7 @@ def last_bars(known, window):
     return {
         name: None if values is None else tf.gather(values, places, axis=1, batch_dims=1)
         for name, values in known.items()
+        if name != "places"
     }
 
 

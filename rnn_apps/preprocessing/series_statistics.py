@@ -1,4 +1,4 @@
-"""What a forecaster learns from training bars before it trains: scales of features, first spread."""
+"""What a forecaster learns from training bars before it trains: scales and a first spread."""
 
 import numpy as np
 
@@ -60,8 +60,8 @@ def _measured(inputs, returns, volatility):
     """Features (bars, F) of a batch's bars, and the scaled returns (bars, U) from its origins."""
     known = series.compact(inputs["bars"], inputs.get("dates"))
     columns, scale = series.features(known, volatility)
-    back = np.argsort(known["order"].numpy(), axis=1)  # where each bar stood
-    scale = np.take_along_axis(scale.numpy(), back, axis=1)[:, -returns.shape[1] :]
+    scale = np.take_along_axis(scale.numpy(), known["places"].numpy(), axis=1)
+    scale = scale[:, -returns.shape[1] :]  # at the origins
     steps = np.sqrt(np.arange(1, returns.shape[2] + 1))
     scaled = returns / (scale[..., None] * steps)
     return columns.numpy()[known["mask"].numpy()], scaled[np.isfinite(returns).any(-1)]

@@ -49,7 +49,7 @@ class SeriesWindows:
         shuffle: bool; if not, windows stand in the order of series and time, each origin once.
         seed: int, of the shuffling.
 
-    Each batch is ``({"bars": (B, T, 5), …}, returns (B, N, U))``, log returns with NaN where unknown.
+    Each batch is ``({"bars": (B, T, 5), …}, returns (B, N, U))``, log returns, NaN where unknown.
     `epoch` is to be set before each epoch (`rnn_apps.training.FeedEpoch` does).
 
     Raises:
@@ -76,7 +76,10 @@ class SeriesWindows:
         self.known = np.isfinite(self.returns).any(-1)  # (S, D)
         self.bars = np.float32(bars)
         self.days = None if days is None else np.int32(days)
-        self.static = static or {}
+        self.static = {
+            name: np.float32(values) if values.dtype.kind == "f" else values
+            for name, values in (static or {}).items()
+        }
         self.window = window
         self.origins = np.asarray(origins)
         self.fed = fed
