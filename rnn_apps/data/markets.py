@@ -136,9 +136,10 @@ def read(config="market"):
         OSError: if the cache folder cannot be written.
 
     Example:
-        >>> frame = read("random_walk")
-        >>> frame.series.nunique(), frame.date.nunique()
-        (60, 1500)
+        >>> read("stocks")
+        Traceback (most recent call last):
+            ...
+        ValueError: There is no built-in market 'stocks'; there are 'market' and 'random_walk'.
     """
     _check(config)
     found = read_builtin(BuiltinMarkets, {key: key for key in BuiltinMarkets.keys}, config=config)
