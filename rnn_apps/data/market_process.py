@@ -160,6 +160,12 @@ def make_bar(last_close, volatility, drift, day, expected_volume):
 
     Returns:
         float64 (S, 5): open, high, low, close, volume.
+
+    Example:
+        >>> day = Days(*np.array([[0.0], [0.0], [0.5], [-0.5], [0.0]]))
+        >>> bar = make_bar(np.array([100.0]), 0.01, 0.0, day, np.log([1000.0]))
+        >>> bar[0, :4].tolist()
+        [100.0, 100.5013, 99.5012, 100.0]
     """
     opened = last_close * np.exp(volatility * (drift + day.gap))
     close = last_close * np.exp(volatility * (drift + day.innovation))
@@ -181,6 +187,13 @@ def observe(state, bar, last_close, volatility, volume):
 
     Returns:
         State of shape (S,).
+
+    Example:
+        >>> state = State(*np.zeros((5, 1)))
+        >>> bar = np.array([[100.0, 101.0, 99.0, 100.0, 1000.0]])
+        >>> state = observe(state, bar, np.array([100.0]), np.array([0.01]), np.log([1000.0]))
+        >>> state.pull.tolist()
+        [0.0]
     """
     ratio, drift = outlook(state)
     today = volatility * ratio
