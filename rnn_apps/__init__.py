@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Application": "rnn_apps.application",
     "SentimentClassifier": "rnn_apps.sentiment",
+    "StockForecaster": "rnn_apps.forecasting",
     "load_model": "rnn_apps.loading",
     "blocks": None,
     "data": None,

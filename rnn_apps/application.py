@@ -99,13 +99,10 @@ class Application(keras.Model):
 
     def hold_out(self, examples, sample_weight, share):
         """Divides training examples, and their weights, from the last `share` of them."""
-        kept = len(examples[self.features[0]])
-        kept -= max(1, int(kept * share))
-        return (
-            {name: values[:kept] for name, values in examples.items()},
-            None if sample_weight is None else sample_weight[:kept],
-            {name: values[kept:] for name, values in examples.items()},
-        )
+        held = max(1, int(len(examples[self.features[0]]) * share))
+        train = {name: values[:-held] for name, values in examples.items()}
+        weight = None if sample_weight is None else sample_weight[:-held]
+        return train, weight, {name: values[-held:] for name, values in examples.items()}
 
     def begin(self, examples):
         """Looks at the training examples before the first batch of `fit`."""
@@ -375,8 +372,7 @@ class Application(keras.Model):
 
     @functools.cached_property
     def _answer_function(self):
-        specs = list(self.request.values())
-        return tf.function(self.answer, input_signature=specs, autograph=False)
+        return _graph_function(self.answer, self.request)
 
     def get_config(self):
         """Returns every constructor argument, as it was given."""
@@ -429,7 +425,10 @@ class Application(keras.Model):
         self._require_adapted("export")
         endpoints = self.endpoints()
         with kernels.portable():
-            signatures = {name: _trace(endpoint) for name, endpoint in endpoints.items()}
+            signatures = {
+                name: _graph_function(endpoint.function, endpoint.inputs).get_concrete_function()
+                for name, endpoint in endpoints.items()
+            }
         return export.publish(
             signatures,
             folder,
@@ -442,12 +441,13 @@ def _unnamed(config):
     return {key: value for key, value in config.items() if key != "name"}
 
 
-def _trace(endpoint):
-    """Traces an endpoint once, as a concrete function of its inputs by name."""
-    function = tf.function(
-        endpoint.function, input_signature=list(endpoint.inputs.values()), autograph=False
+def _graph_function(function, specs):
+    """A `tf.function` of tensors in the order of specs, which `function` takes by their names."""
+    return tf.function(
+        lambda *tensors: function(**dict(zip(specs, tensors, strict=True))),
+        input_signature=list(specs.values()),
+        autograph=False,
     )
-    return function.get_concrete_function()
 
 
 def _tensor(values, spec):

@@ -1,4 +1,4 @@
-"""Backtesting: a forecaster judged on the dates after those it has learned from, walking forward."""
+"""Backtesting: a forecaster judged, walking forward, on the dates after those it has learned."""
 
 import numpy as np
 

@@ -18,6 +18,7 @@ from rnn_apps.blocks.recurrent import RecurrentStack
 from rnn_apps.evaluation.walk_forward import origins_after
 from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing import bar_examples, series, series_statistics, static
+from rnn_apps.preprocessing.series_reader import SeriesReader, refuse_leak
 from rnn_apps.preprocessing.windows import SeriesWindows, future_returns
 
 _LEVELS = (0.025, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.975)
@@ -96,7 +97,7 @@ class StockForecaster(Application):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        _check_sizes(window, horizon, num_paths)
+        _check_sizes(window=window, horizon=horizon, num_paths=num_paths)
         if head not in ("quantiles", "student_t"):
             raise ValueError(f"head={head!r} is unknown; give 'quantiles' or 'student_t'.")
         self.window = window
@@ -118,15 +119,12 @@ class StockForecaster(Application):
     @property
     def request(self):
         """The raw request: `bars`, and `dates` and static columns where the model reads them."""
-        bars = tf.TensorSpec([None, None, len(series.FIELDS)], tf.float32, name="bars")
-        return {"bars": bars, **self._beside_bars()}
-
-    def _beside_bars(self):
-        specs = {}
+        shape = [None, None, len(series.FIELDS)]
+        specs = {"bars": tf.TensorSpec(shape, tf.float32, name="bars")}
         if self.date_features:
             specs["dates"] = tf.TensorSpec([None, None], tf.int32, name="dates")
         for column in self.static if self.built else ():
-            kind = tf.string if "names" in self.static_facts[column] else tf.float32
+            kind = tf.string if "names" in self.reader.static_facts[column] else tf.float32
             specs[column] = tf.TensorSpec([None], kind, name=column)
         return specs
 
@@ -162,10 +160,7 @@ class StockForecaster(Application):
 
     def assemble(self, volatility, feature_mean, feature_deviation, spread, static_facts, last_day):
         """Makes the layers and builds them."""
-        self.volatility = volatility
-        self.feature_mean = tuple(feature_mean)
-        self.feature_deviation = tuple(feature_deviation)
-        self.static_facts = static_facts
+        self.reader = SeriesReader(volatility, feature_mean, feature_deviation, static_facts)
         self.bar_seed = keras.random.SeedGenerator()
         settings = {"dtype": self.dtype_policy}
         self.recurrent = self.encoder or RecurrentStack(
@@ -188,14 +183,9 @@ class StockForecaster(Application):
             name="last_day", shape=(), dtype="int32", trainable=False, initializer="zeros"
         )
         self.last_day.assign(last_day)
-        width = len(feature_mean) + sum(map(static.width, static_facts.values()))
-        leak = series.first_leak(self.recurrent, np.ones([1, 12, width], np.float32))
-        if leak is not None:
-            raise ValueError(
-                f"The encoder looks ahead: its output at step {leak} depends on a later one, so it "
-                "would be trained on what it is to forecast. Give one that reads forwards only."
-            )
-        self.distribution(self.recurrent(tf.zeros([1, 12, width]))[:, -1], tf.ones([1, 1]))
+        refuse_leak(self.recurrent, self.reader.width)
+        states = self.recurrent(tf.zeros([1, 12, self.reader.width]))[:, -1]
+        self.distribution(states, tf.ones([1, 1]))
 
     @property
     def last_date(self):
@@ -250,14 +240,14 @@ class StockForecaster(Application):
             float32 (B, N, U, Q), quantiles of the log return up to each step; or (B, N, U, 3),
             location, scale and degrees of freedom of each step's own log return.
         """
-        bars = inputs["bars"]
         if training and self.bar_dropout:
-            bars = series.hide_all_but_closes(bars, self.bar_dropout, self.bar_seed)
-        known = series.compact(bars, inputs.get("dates"))
-        states, scale = self.read(known, inputs, training)
-        places = tf.gather(known["places"], self._origins(), axis=1)  # (B, N)
+            bars = series.hide_all_but_closes(inputs["bars"], self.bar_dropout, self.bar_seed)
+            inputs = inputs | {"bars": bars}
+        seen = self.reader(inputs)
+        states = self.recurrent(seen["columns"], mask=seen["mask"], training=training)
+        places = tf.gather(seen["places"], self._origins(), axis=1)  # (B, N)
         states = tf.gather(states, places, axis=1, batch_dims=1)
-        scale = tf.gather(scale, places, axis=1, batch_dims=1)
+        scale = tf.gather(seen["scale"], places, axis=1, batch_dims=1)
         fed = inputs.get("fed")
         said = self.distribution(
             tf.reshape(states, [-1, states.shape[-1]]),
@@ -267,26 +257,14 @@ class StockForecaster(Application):
         )
         return tf.reshape(said, [-1, len(self._origins()), *said.shape[1:]])
 
-    def read(self, known, inputs, training=False):
-        """Encodes bars: what `compact` returned → states float (B, T, H), scales float32 (B, T)."""
-        columns, scale = series.features(known, self.volatility)
-        columns = series.standardise(columns, self.feature_mean, self.feature_deviation)
-        for column, facts in self.static_facts.items():
-            said = static.encode(inputs[column], facts)[:, None]
-            columns = tf.concat([columns, tf.repeat(said, tf.shape(columns)[1], axis=1)], -1)
-        mask = known["mask"] | (tf.range(tf.shape(known["mask"])[1]) == 0)  # no row is empty
-        return self.recurrent(columns, mask=mask, training=training), scale
-
     def _last(self, inputs):
         """State, scale and closing price of the last bar: (B, H), (B, 1), (B, 1)."""
-        known = series.compact(inputs["bars"], inputs.get("dates"))
-        known = series.last_bars(known, self.window)
-        states, scale = self.read(known, inputs)
-        length = tf.reduce_sum(tf.cast(known["mask"], tf.int32), -1, keepdims=True)
-        prices = tf.where(known["mask"], known["bars"][..., 3], 0.0)
+        seen = self.reader(inputs, self.window)
+        states = self.recurrent(seen["columns"], mask=seen["mask"], training=False)
+        place = tf.maximum(seen["count"] - 1, 0)
         states, scale, price = (
-            tf.gather(values, tf.maximum(length - 1, 0), axis=1, batch_dims=1)
-            for values in (states, scale, prices)
+            tf.gather(values, place, axis=1, batch_dims=1)
+            for values in (states, seen["scale"], seen["prices"])
         )
         return states[:, 0], scale, price
 
@@ -336,7 +314,7 @@ class StockForecaster(Application):
 
     def _regress(self, inputs):
         """TensorFlow Serving's regress: the mean of the last step, float32 (B,)."""
-        request = bar_examples.parse(inputs, self._beside_bars())
+        request = bar_examples.parse(inputs, _beside_bars(self.request))
         return {"outputs": self.answer(**request)["mean"][:, -1]}
 
     def endpoints(self):
@@ -344,9 +322,11 @@ class StockForecaster(Application):
         endpoints = super().endpoints()
         examples = self.example_requests()
         closes = {"closes": tf.TensorSpec([None, None], tf.float32, name="closes")}
-        alone = [one | {"closes": np.float32(one["bars"])[..., 3]} for one in examples]
-        alone = [{name: one[name] for name in one if name != "bars"} for one in alone]
-        endpoints["closes"] = Endpoint(self._of_closes, closes | self._beside_bars(), alone)
+        closes |= _beside_bars(self.request)
+        alone = [
+            {"closes": np.float32(one["bars"])[..., 3]} | _beside_bars(one) for one in examples
+        ]
+        endpoints["closes"] = Endpoint(self._of_closes, closes, alone)
         endpoints["paths"] = Endpoint(self.paths, self.request, examples)
         serialized = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
         examples = [{"inputs": [bar_examples.serialize(one)]} for one in examples]
@@ -360,7 +340,7 @@ class StockForecaster(Application):
             request = {"bars": [bar_examples.example_bars(count)]}
             if self.date_features:
                 request["dates"] = [list(range(18000, 18000 + count))]
-            for column, facts in self.static_facts.items():
+            for column, facts in self.reader.static_facts.items():
                 request[column] = [facts["names"][0] if "names" in facts else facts["mean"]]
             requests.append(request)
         return requests
@@ -461,9 +441,12 @@ class StockForecaster(Application):
         return backtest(self, self.examples(x), **how, source=source, seed=seed)
 
 
-def _check_sizes(window, horizon, num_paths):
-    for name, value, least in (("window", window, 3), ("horizon", horizon, 1)):
-        if value < least:
-            raise ValueError(f"{name}={value} is too few bars; give {least} or more.")
-    if num_paths < 2:
-        raise ValueError(f"num_paths={num_paths}; give 2 or more.")
+def _beside_bars(request):
+    """A request without its bars."""
+    return {name: value for name, value in request.items() if name != "bars"}
+
+
+def _check_sizes(**sizes):
+    for name, least in {"window": 3, "horizon": 1, "num_paths": 2}.items():
+        if sizes[name] < least:
+            raise ValueError(f"{name}={sizes[name]} is too few; give {least} or more.")

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 FIELDS = ("open", "high", "low", "close", "volume")
-_OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
+OPEN, HIGH, LOW, CLOSE, VOLUME = range(len(FIELDS))
 _DECAY = 0.94  # of the variance that scales a window: RiskMetrics (1996), table 5.9, daily data
 _LIMIT = 8.0  # features are cut here, in standard deviations of the training bars
 _LEAST_SCALE = 1e-5  # of a series that stands still
@@ -53,7 +53,7 @@ def compact(bars, dates=None):
         (B, T), bars from the known one before to this, at least 1; `dates` as given, moved alike,
         or None.
     """
-    close = bars[..., _CLOSE]
+    close = bars[..., CLOSE]
     known = tf.math.is_finite(close) & (close > 0)  # (B, T)
     order = tf.argsort(tf.cast(~known, tf.int32), axis=1, stable=True)
     moved = tf.gather(_plausible(bars), order, axis=1, batch_dims=1)
@@ -124,7 +124,7 @@ def features(known, volatility):
         exponentially weighted volatility of a daily log return up to each bar.
     """
     bars, mask = known["bars"], tf.cast(known["mask"], tf.float32)
-    close = bars[..., _CLOSE]
+    close = bars[..., CLOSE]
     has_return = mask * tf.cast(tf.range(tf.shape(mask)[1]) > 0, tf.float32)  # (B, T)
     move = tf.math.log(close / _before(close)) / tf.sqrt(known["gaps"]) * has_return
     variance = _weighted(move**2, has_return, _DECAY, prior=volatility**2)
@@ -208,16 +208,16 @@ def _log(ratio):
 
 def _plausible(bars):
     """Replaces by NaN the open, high and low of a bar that contradict it, and a volume below 1."""
-    prices, volume = bars[..., :_VOLUME], bars[..., _VOLUME:]
+    prices, volume = bars[..., :VOLUME], bars[..., VOLUME:]
     slack = 1 + 1e-4  # adjusted prices are rounded
-    high, low = prices[..., _HIGH] * slack, prices[..., _LOW] / slack
-    ends = tf.stack([prices[..., _OPEN], prices[..., _CLOSE]], -1)
+    high, low = prices[..., HIGH] * slack, prices[..., LOW] / slack
+    ends = tf.stack([prices[..., OPEN], prices[..., CLOSE]], -1)
     fits = (low > 0) & (tf.reduce_max(ends, -1) <= high) & (tf.reduce_min(ends, -1) >= low)
     fits &= tf.reduce_all(tf.math.is_finite(prices), -1)  # (B, T)
     unknown = tf.fill(tf.shape(volume), math.nan)
-    others = tf.where(fits[..., None], prices[..., :_CLOSE], unknown)
+    others = tf.where(fits[..., None], prices[..., :CLOSE], unknown)
     known = tf.math.is_finite(volume) & (volume > 0)
-    return tf.concat([others, prices[..., _CLOSE:], tf.where(known, volume, unknown)], axis=-1)
+    return tf.concat([others, prices[..., CLOSE:], tf.where(known, volume, unknown)], axis=-1)
 
 
 def _weighted(values, weights, decay, prior):
@@ -266,7 +266,7 @@ def _ranges(bars, mask, has_return, scale, relative):
 
 def _volumes(bars, mask):
     """Features of the volume beside the window's own; zero where it is unknown."""
-    volume = bars[..., _VOLUME]
+    volume = bars[..., VOLUME]
     known = mask * tf.cast(tf.math.is_finite(volume), tf.float32)
     logs = tf.math.log(tf.where(known > 0, volume, 1.0))
     first = tf.reduce_max(tf.where(_first(known), logs, -math.inf), -1, keepdims=True)

@@ -24,7 +24,7 @@ def learn(bars, days, *, window, horizon, levels):
     Raises:
         ValueError: if there are too few dates, or no price changes.
     """
-    closes = bars[..., series.FIELDS.index("close")]
+    closes = bars[..., series.CLOSE]
     need = max(20, horizon + 3)
     if closes.shape[1] < need:
         raise ValueError(

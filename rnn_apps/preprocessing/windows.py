@@ -3,9 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from rnn_apps.preprocessing.series import FIELDS
-
-_CLOSE = FIELDS.index("close")
+from rnn_apps.preprocessing.series import CLOSE, FIELDS
 
 
 def future_returns(closes, horizon):
@@ -71,7 +69,7 @@ class SeriesWindows:
         shuffle=True,
         seed=0,
     ):
-        self.returns = future_returns(bars[..., _CLOSE], horizon)
+        self.returns = future_returns(bars[..., CLOSE], horizon)
         self.returns[:, :first] = np.nan
         self.known = np.isfinite(self.returns).any(-1)  # (S, D)
         self.bars = np.float32(bars)
