@@ -334,25 +334,15 @@ class Application(keras.Model):
             {output name: array (N, …)}, the outputs of `answer`; strings as str.
         """
         self._require_adapted("predict")
-        columns = data.as_columns(x, features=tuple(self.request))
-        inputs = {name: _tensor(columns[name], spec) for name, spec in self.request.items()}
-        return self.answers(inputs, batch_size)
+        return self.answers(data.as_columns(x, features=tuple(self.request)), batch_size)
 
-    def answers(self, inputs, batch_size=64):
-        """Runs `answer` on raw request tensors, in batches of requests that are alike.
-
-        Args:
-            inputs: {input name: tensor (N, …)}.
-            batch_size: int, requests answered at a time.
-
-        Returns:
-            As `predict`.
-        """
+    def answers(self, request, batch_size=64):
+        """Runs `answer` on a raw request, {input name: array (N, …)}; returns as `predict`."""
+        inputs = {name: _tensor(request[name], spec) for name, spec in self.request.items()}
         order = np.argsort(self.request_sizes(inputs), kind="stable")
         if not len(order):
-            example = self.example_requests()[0]
-            one = {name: _tensor(example[name], spec) for name, spec in self.request.items()}
-            return {name: values[:0] for name, values in self.answers(one).items()}
+            one = self.answers(self.example_requests()[0])
+            return {name: values[:0] for name, values in one.items()}
         parts = []
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
@@ -366,9 +356,8 @@ class Application(keras.Model):
     def request_sizes(self, inputs):
         """Returns int (N,), what to sort requests by so that a batch's are alike: bytes of text."""
         first = next(iter(inputs.values()))
-        return (
-            tf.strings.length(first).numpy() if first.dtype == tf.string else np.zeros(len(first))
-        )
+        is_text = first.dtype == tf.string
+        return tf.strings.length(first).numpy() if is_text else np.zeros(len(first))
 
     @functools.cached_property
     def _answer_function(self):

@@ -360,7 +360,7 @@ class StockForecaster(Application):
         """
         self._require_adapted("predict")
         if isinstance(x, Mapping) and set(x) == set(self.request):
-            return self.answers(self._tensors(x), batch_size)
+            return self.answers(x, batch_size)
         bars = self.examples(x)
         rows, last = bars.last_places()
         answers = self.answers_at(bars, np.stack([rows, last], -1), batch_size)
@@ -373,9 +373,6 @@ class StockForecaster(Application):
         for place, level in enumerate(self.levels):
             columns[f"q{level:g}"] = answers["quantiles"][..., place].ravel()
         return pd.DataFrame({**columns, "mean": answers["mean"].ravel()})
-
-    def _tensors(self, inputs):
-        return {name: tf.constant(inputs[name], spec.dtype) for name, spec in self.request.items()}
 
     def answers_at(self, bars, origins, batch_size=_AT_ONCE):
         """Runs `answer` at origins, int (N, 2), places of series and date in `bars`."""

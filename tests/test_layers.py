@@ -7,8 +7,8 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
-    {"application"},
-    {"loading", "sentiment"},
+    {"application", "backtesting"},
+    {"loading", "sentiment", "forecasting"},
     {"cli"},
 )
 
