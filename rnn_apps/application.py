@@ -31,6 +31,7 @@ class Application(keras.Model):
     features = ()
     request = {}
     monitor = "val_loss"
+    form = "text"  # of answers on the command line; see `rnn_apps.data.requests.written`
 
     # What a subclass defines.
 
@@ -88,6 +89,18 @@ class Application(keras.Model):
     def load(cls, source, **options):
         """Loads raw examples by name, as `rnn_apps.data.load` does for the application."""
         return data.load(source, features=cls.features, **options)
+
+    def read_requests(self, source, columns=None):
+        """Reads requests: typed ones (a list of str), a file's, or a binary stream's.
+
+        Returns:
+            What `predict` takes, and a tuple of sentences on what was found in it.
+        """
+        return data.read_requests(source, tuple(self.request), columns), ()
+
+    def draw(self, x, answers):
+        """Draws answers to requests `x` as a `matplotlib` figure; None if there is no way to."""
+        return None
 
     def examples(self, x, y=None):
         """Brings raw examples of any accepted form into the one that `learn` and `feed` take."""
@@ -361,7 +374,7 @@ class Application(keras.Model):
 
     @functools.cached_property
     def _answer_function(self):
-        return _graph_function(self.answer, self.request)
+        return export.graph_of(self.answer, self.request)
 
     def get_config(self):
         """Returns every constructor argument, as it was given."""
@@ -415,7 +428,7 @@ class Application(keras.Model):
         endpoints = self.endpoints()
         with kernels.portable():
             signatures = {
-                name: _graph_function(endpoint.function, endpoint.inputs).get_concrete_function()
+                name: export.graph_of(endpoint.function, endpoint.inputs).get_concrete_function()
                 for name, endpoint in endpoints.items()
             }
         return export.publish(
@@ -428,15 +441,6 @@ class Application(keras.Model):
 def _unnamed(config):
     """A configuration without the object's name, which Keras numbers."""
     return {key: value for key, value in config.items() if key != "name"}
-
-
-def _graph_function(function, specs):
-    """A `tf.function` of tensors in the order of specs, which `function` takes by their names."""
-    return tf.function(
-        lambda *tensors: function(**dict(zip(specs, tensors, strict=True))),
-        input_signature=list(specs.values()),
-        autograph=False,
-    )
 
 
 def _tensor(values, spec):

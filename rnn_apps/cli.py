@@ -8,6 +8,7 @@ first needs it.
 import argparse
 import contextlib
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -16,28 +17,30 @@ import runpy
 import shlex
 import shutil
 import sys
-from typing import Literal
+import textwrap
 
 import rnn_apps
+from rnn_apps import cli_training
+from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
     "sentiment": ("SentimentClassifier", "a text → label, score in [-1, +1], probabilities"),
+    "forecasting": ("StockForecaster", "bars → quantiles of the next closing prices"),
 }
+_BUILT_IN = {"sentiment": ("builtin",), "forecasting": ("builtin", "builtin/random_walk")}
 _APPS = " or ".join(APPLICATIONS)
-_DATA_HELP = "builtin, tfds:NAME, or the path of a CSV, TSV or JSONL file (also .gz)"
-_COLUMNS = {
-    "metavar": "FEATURE=COLUMN,…",
-    "help": "where a file or data set calls features otherwise, such as text=review,label=stars",
+_READING = {
+    "bad_rows": ("stop skip", "whether a row of a file that cannot be read stops or is left out"),
+    "splits": ("refuse adjust keep", "of prices: a split of a share that was left unadjusted"),
 }
-_BAD_ROWS_HELP = "whether a row of a file that cannot be read stops the run or is left out"
 _EPILOG = f"""\
-DATA is {_DATA_HELP}.
+DATA is {DATA}.
 RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
 Exit status: 0 all was done, 1 it was not, 2 a wrong call, 130 interrupted."""
 _AS_OPTIONS = (  # what errors call by its name in Python, and how it is called here
     (r"columns=\{'?(\w+)'?: '?(.*?)'?\}( to `load`)?", r"--columns \1=\2"),
     (r'Parser key "(.+?)"', r"--\1"),
-    (r"bad_rows='(\w+)'", r"--bad_rows \1"),
+    (r"(bad_rows|splits)='(\w+)'", r"--\1 \2"),
 )
 
 
@@ -110,10 +113,9 @@ def _parser():
     more = "Prints the report; a run folder keeps it as report.json, with pictures."
     add = verb(_evaluate, "judge a model beside honest baselines", more)
     add("run", **run)
-    add("--data", required=True, help=f"examples to judge on: {_DATA_HELP}")
-    add("--columns", type=_columns, **_COLUMNS)
-    add("--bad_rows", choices=("stop", "skip"), default="stop", help=_BAD_ROWS_HELP)
-    more = "Requests are answered in their order; an empty line is a request too."
+    add("--data", required=True, help=f"examples to judge on: {DATA}")
+    _add_reading(add)
+    more = "Texts are answered in their order; an empty line is a request too."
     _add_predict(verb(_predict, "answer raw requests", more), run)
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
@@ -126,31 +128,49 @@ def _parser():
 
 def _add_predict(add, run):
     add("run", **run)
-    add("inputs", nargs="*", default=[], metavar="INPUT", help="requests, after -- if one begins "
-        "like an option; without any, --input is read")  # fmt: skip
-    add("--input", metavar="FILE", default="-", help="one request a line, or a CSV, TSV or JSONL "
-        "file with the model's columns; by default standard input")  # fmt: skip
-    add("--columns", type=_columns, **_COLUMNS)
+    add("inputs", nargs="*", default=[], metavar="INPUT", help="texts, after -- if one begins like "
+        "an option, or files of bars; without any, --input is read")  # fmt: skip
+    add("--input", metavar="FILE", default="-", help="one text a line, or a CSV, TSV or JSONL file "
+        "with the model's columns; by default standard input (of bars: CSV)")  # fmt: skip
+    _add_reading(add)
     add("--output", metavar="FILE", default="-", help="by default standard output")
     add("--format", choices=("text", "csv", "jsonl"), help="of answers: text has tabs between, "
-        "and no header; by default as --output is called, else text")  # fmt: skip
+        "and no header; by default as --output is called, else text, of forecasts csv")  # fmt: skip
+    add(
+        "--plot",
+        type=_picture,
+        metavar="FILE.png",
+        help="a picture of forecasts; by default beside --output",
+    )
+
+
+def _picture(name):
+    if pathlib.Path(name).suffix != ".png":
+        raise argparse.ArgumentTypeError(f"{name} does not end in .png, as a picture must")
+    return name
+
+
+def _add_reading(add):
+    add("--columns", type=columns_of, **COLUMNS)
+    for name, (choices, what) in _READING.items():
+        choices = choices.split()
+        add(f"--{name}", choices=choices, help=f"{what}; by default {choices[0]}")
+
+
+def _reading(options, cls, method):
+    """How the command says to read data, {option: value}; refuses what the method does not take."""
+    given = {name: getattr(options, name) for name in ("columns", *_READING)}
+    given = {name: value for name, value in given.items() if value is not None}
+    strange = sorted(set(given) - cli_training.options_of(cls, method))
+    if strange:
+        options.refuse(f"a {cls.__name__} does not take --{strange[0]} here")
+    return given
 
 
 def _known(name):
     if name not in APPLICATIONS:
         raise argparse.ArgumentTypeError(f"{name!r} is no application; {_APPS} is")
     return name
-
-
-def _columns(text):
-    """FEATURE=COLUMN,… → {feature: column}."""
-    pairs = [pair.split("=", 1) for pair in (text or "").split(",") if pair]
-    wrong = [pair[0] for pair in pairs if len(pair) < 2 or not all(pair)]
-    if wrong:
-        raise argparse.ArgumentTypeError(
-            f"--columns got {wrong[0]!r} where FEATURE=COLUMN is expected, such as text=review"
-        )
-    return dict(pairs)
 
 
 @contextlib.contextmanager
@@ -186,7 +206,9 @@ def _list(options, rest):
     print("applications", *(f"  {n:<12} {what}" for n, (_, what) in APPLICATIONS.items()), sep="\n")
     print("templates", *(f"  {name}" for name in templates), sep="\n")
     print("cells", "  lstm", "  gru", "  simple_rnn", sep="\n")
-    print("built-in data", *(f"  builtin      for {name}" for name in APPLICATIONS), sep="\n")
+    print("built-in data", *(
+        f"  {data:<20} for {name}" for name, there in _BUILT_IN.items() for data in there
+    ), sep="\n")  # fmt: skip
 
 
 def _templates():
@@ -222,10 +244,19 @@ def _quickstart(options, rest):
         version, request = finished["version"], finished["REQUEST"]
         served = tf.saved_model.load(version).signatures["serving_default"]
         answer = served(**{key: tf.constant(value) for key, value in request.items()})
-        print(f"\n{version} answers {json.dumps(request, ensure_ascii=False)}")
+        asked = textwrap.shorten(json.dumps(request, ensure_ascii=False), 100, placeholder=" …")
+        print(f"\n{version} answers {asked}")
         for key, value in sorted(answer.items()):
-            value = value.numpy()[0]
-            print(f"  {key}: {value.decode() if isinstance(value, bytes) else value}")
+            print(f"  {key}:{_shown(value.numpy()[0])}")
+
+
+def _shown(value):
+    """One answer as text after its name; of a table, each row on a line of its own."""
+    if isinstance(value, bytes):
+        return f" {value.decode()}"
+    if value.ndim > 1:
+        return "".join(f"\n   {_shown(row)}" for row in value)
+    return "".join(f" {number:.6g}" for number in value.reshape(-1))
 
 
 def _train(options, rest):
@@ -235,7 +266,11 @@ def _train(options, rest):
         return options.show_help()
     with _quiet_import():
         cls = getattr(rnn_apps, APPLICATIONS[options.application][0])
-    settings = _train_settings(cls, f"rnn-apps train {options.application}", rest)
+    prog = f"rnn-apps train {options.application}"
+    try:
+        settings = cli_training.settings_of(cls, prog, rest)
+    except argparse.ArgumentError as error:
+        _Parser(prog=prog).error(str(error))
     import keras
     import yaml
 
@@ -243,12 +278,12 @@ def _train(options, rest):
 
     run = pathlib.Path(settings.pop("run"))
     training.check_run_folder(run)  # before, not after, the examples are read
-    splits = _splits(cls, settings)
+    splits = cli_training.load_named(cls, settings)
     _say(*splits.notes)
     keras.utils.set_random_seed(settings["seed"])
-    model = cls(**_arguments_of(cls, settings))
+    model = cls(**cli_training.arguments_of(cls, settings))
     model.adapt(splits.train)
-    model.compile(**_arguments_of(cls.compile, settings))
+    model.compile(**cli_training.arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: training.write_atomically(run / training.CONFIG_FILE, record)
@@ -268,90 +303,22 @@ def _train(options, rest):
     _say(f"kept in {run}")
 
 
-def _arguments_of(function, settings):
-    return {n: settings[n] for n in inspect.signature(function).parameters if n in settings}
-
-
-def _train_settings(cls, prog, rest):
-    """The options of `train`: of the data, of the constructor, of `compile` and of `fit`."""
-    import jsonargparse
-    import keras
-
-    parser = jsonargparse.ArgumentParser(prog=prog, allow_abbrev=False, exit_on_error=False)
-    add = parser.add_argument
-    add("--config", action="config", help="a YAML file of these options; those after it override")
-    add("--data", type=str, required=True, help=f"examples to train on: {_DATA_HELP}")
-    add("--columns", type=str | None, **_COLUMNS)
-    add("--validation", type=str | None, help="DATA to validate on, if --data has none of its own")
-    add("--validation_fraction", type=float, default=0.1, help="share to validate on otherwise")
-    add("--test", type=str | None, help="DATA to report on at the end")
-    add("--test_fraction", type=float, default=0.0, help="share to report on otherwise")
-    add("--bad_rows", type=Literal["stop", "skip"], default="stop", help=_BAD_ROWS_HELP)
-    add("--run", type=str, required=True, help="folder of the run; an interrupted one goes on")
-    add("--seed", type=int, default=0, help="of weights, dropout, batches and shares of examples")
-    parser.add_class_arguments(cls, skip={"encoder", "name"})
-    skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
-    parser.add_method_arguments(cls, "compile", skip=skipped)
-    skipped = set(inspect.signature(keras.Model.fit).parameters) - {"self"}
-    skipped = skipped - {"batch_size", "epochs", "shuffle", "verbose"} | {"seed", "run"}
-    parser.add_method_arguments(cls, "fit", "fit", as_group=False, skip=skipped)
-    try:
-        settings = parser.parse_args(rest).as_dict()
-        _columns(settings["columns"])
-    except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
-        text = str(error)
-        key = re.search(r'Parser key "(.+?)":', text)
-        value = re.search(r"(?:Got|Given) value: (.*)", text)
-        text = f"--{key[1]} does not take {value[1]!r}" if key and value else text
-        _Parser(prog=prog).error(text)
-    return {name: value for name, value in settings.items() if name != "config"}
-
-
-def _splits(cls, settings):
-    from rnn_apps import data
-
-    own = ("validation", "validation_fraction", "test", "test_fraction", "bad_rows", "seed")
-    given = {name: settings[name] for name in own}
-    columns = _columns(settings["columns"])
-    return data.load(settings["data"], features=cls.features, columns=columns, **given)
-
-
 def _evaluate(options, rest):
     model = _load(options.run)
-    from rnn_apps import data
-
-    how = {"columns": options.columns, "bad_rows": options.bad_rows}
-    splits = data.load(None, test=options.data, features=model.features, **how)
+    cls = type(model)
+    how = {**vars(model), **_reading(options, cls, "load"), "test": options.data}
+    splits = cli_training.load(cls, None, how)
     _say(*splits.notes)
-    train = _training_examples(pathlib.Path(options.run), type(model))
-    report = model.report(splits.test, train=train, source=splits.name)
+    more = {}
+    if "train" in inspect.signature(cls.report).parameters:
+        more["train"], missing = cli_training.training_examples(pathlib.Path(options.run), model)
+        if missing:
+            what = _sentence(missing)
+            _say(f"Baselines that need the training examples are left out: {what}")
+    report = model.report(splits.test, **more, source=splits.name)
     if os.path.isdir(options.run):
         report.save(options.run)
     print(report)
-
-
-def _training_examples(run, cls):
-    """The examples a run was trained on, for the baselines; None where they are out of reach."""
-    import yaml
-
-    from rnn_apps import data, training
-
-    config, record = run / training.CONFIG_FILE, run / training.RUN_FILE
-    try:
-        if not config.is_file():
-            raise ValueError(f"{run} has no {config.name} that names them.")
-        splits = _splits(cls, yaml.safe_load(config.read_text("utf-8")))
-        columns = data.as_columns(splits.train, features=cls.features)
-        known = json.loads(record.read_text("utf-8"))["settings"]["training examples"]
-        if known != data.fingerprint(columns):
-            raise ValueError(f"what {config} names has changed since.")
-        return columns
-    except (OSError, ValueError) as error:
-        what = _sentence(error)
-    except (KeyError, TypeError, yaml.YAMLError):
-        what = f"{config} is not as train wrote it."
-    _say(f"Baselines that need the training examples are left out: {what}")
-    return None
 
 
 def _predict(options, rest):
@@ -363,24 +330,41 @@ def _predict(options, rest):
     if given and options.input != "-":
         options.refuse("requests came as arguments and by --input; give one of them")
     model = _load(options.run)
-    from rnn_apps import training
     from rnn_apps.data import requests
 
-    asked = [text.encode("utf-8", "surrogateescape") for text in given]  # the bytes typed
-    if not given:
-        source = sys.stdin.buffer if options.input == "-" else options.input
-        if options.input == "-" and sys.stdin.isatty():
-            _say("reading requests from the keyboard, one a line; end with Ctrl-D")
-        asked = requests.read_requests(source, model.request, options.columns)
+    how = _reading(options, type(model), "read_requests")
+    if not given and options.input == "-" and sys.stdin.isatty():
+        _say("reading requests from the keyboard; end with Ctrl-D")
+    typed = sys.stdin.buffer if options.input == "-" else options.input
+    asked, notes = model.read_requests(given or typed, **how)
+    _say(*notes)
+    answers = model.predict(asked)
     output = pathlib.Path(options.output)
-    form = options.format or {".csv": "csv", ".jsonl": "jsonl"}.get(output.suffix, "text")
-    text = requests.written(model.records(asked, model.predict(asked)), form)
-    if options.output == "-":
-        sys.stdout.write(text)
-    elif output.exists() and not output.is_file():  # a device, which is not to be replaced
-        output.write_text(text, "utf-8")
+    named = {".csv": "csv", ".jsonl": "jsonl", ".txt": "text"}
+    form = options.format or named.get(output.suffix, model.form)
+    text = requests.written(model.records(asked, answers), form).encode()
+    is_file = options.output != "-" and (output.is_file() or not output.exists())
+    plot = options.plot or (output.with_suffix(".png") if is_file else None)
+    figure = plot and model.draw(asked, answers)
+    if options.plot and figure is None:
+        options.refuse(f"a {type(model).__name__} has nothing to draw for --plot")
+    _write(output, text, is_file)
+    if figure is not None:
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=120)
+        _write(pathlib.Path(plot), picture.getvalue(), True)
+        _say(f"drawn in {plot}: {figure.get_suptitle()}")
+
+
+def _write(path, content, is_file):
+    from rnn_apps import training
+
+    if str(path) == "-":
+        sys.stdout.write(content.decode())
+    elif is_file:
+        training.write_atomically(path.resolve(), content)
     else:
-        training.write_atomically(output.resolve(), text.encode())
+        path.write_bytes(content)  # to a device, which is not to be replaced
 
 
 def _export(options, rest):

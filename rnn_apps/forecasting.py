@@ -5,7 +5,6 @@ from typing import Literal
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from rnn_apps import data
@@ -15,6 +14,7 @@ from rnn_apps.blocks import distributions
 from rnn_apps.blocks.calibration import ConformalCalibration
 from rnn_apps.blocks.forecast_heads import QuantileHead, StudentTHead
 from rnn_apps.blocks.recurrent import RecurrentStack
+from rnn_apps.evaluation.forecast_figures import draw_forecasts
 from rnn_apps.evaluation.walk_forward import origins_after
 from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing import bar_examples, series, series_statistics, static
@@ -62,6 +62,7 @@ class StockForecaster(Application):
         dtype: Keras dtype policy; None for Keras's own.
 
     Example:
+        >>> import pandas as pd
         >>> model = StockForecaster(window=16, horizon=2, units=4)
         >>> closes = pd.Series(
         ...     100 + np.sin(np.arange(90.0)), pd.bdate_range("2020-01-01", periods=90)
@@ -74,6 +75,7 @@ class StockForecaster(Application):
     """
 
     features = ("series", "date", "close")
+    form = "csv"
 
     def __init__(
         self,
@@ -132,6 +134,12 @@ class StockForecaster(Application):
     def load(cls, source, **options):
         """Loads bars by name, as `rnn_apps.data.load_bars` does."""
         return data.load_bars(source, **options)
+
+    def read_requests(self, source, columns=None, splits="refuse", bad_rows="stop"):
+        """Reads bars: a list of names of data, a file, or a binary stream of CSV."""
+        how = {"columns": columns, "splits": splits, "bad_rows": bad_rows}
+        bars = data.read_bars(source, static=self.static, **how)
+        return bars, bars.notes
 
     def examples(self, x, y=None):
         """Brings raw bars of any accepted form into `rnn_apps.data.Bars`."""
@@ -335,15 +343,8 @@ class StockForecaster(Application):
 
     def example_requests(self):
         """A few bars, and a window of them."""
-        requests = []
-        for count in (5, self.window):
-            request = {"bars": [bar_examples.example_bars(count)]}
-            if self.date_features:
-                request["dates"] = [list(range(18000, 18000 + count))]
-            for column, facts in self.reader.static_facts.items():
-                request[column] = [facts["names"][0] if "names" in facts else facts["mean"]]
-            requests.append(request)
-        return requests
+        facts = self.reader.static_facts
+        return [bar_examples.request(n, self.date_features, facts) for n in (5, self.window)]
 
     def predict(self, x, batch_size=_AT_ONCE):
         """Forecasts from the last bars of each series.
@@ -362,17 +363,9 @@ class StockForecaster(Application):
         if isinstance(x, Mapping) and set(x) == set(self.request):
             return self.answers(x, batch_size)
         bars = self.examples(x)
-        rows, last = bars.last_places()
-        answers = self.answers_at(bars, np.stack([rows, last], -1), batch_size)
-        names = [bars.series[row] for row in rows]
-        ahead = [data.future_dates(day, self.horizon, self.calendar) for day in bars.dates[last]]
-        columns = {
-            "series": np.repeat(np.array(names, dtype=object), self.horizon),
-            "date": np.concatenate(ahead).astype("datetime64[s]"),
-        }
-        for place, level in enumerate(self.levels):
-            columns[f"q{level:g}"] = answers["quantiles"][..., place].ravel()
-        return pd.DataFrame({**columns, "mean": answers["mean"].ravel()})
+        origins = np.stack(bars.last_places(), -1)
+        answers = self.answers_at(bars, origins, batch_size)
+        return data.forecast_frame(bars, origins, answers, self.levels, self.calendar)
 
     def answers_at(self, bars, origins, batch_size=_AT_ONCE):
         """Runs `answer` at origins, int (N, 2), places of series and date in `bars`."""
@@ -386,8 +379,12 @@ class StockForecaster(Application):
 
     def records(self, x, answers):
         """The rows of the frame that `predict` gave."""
-        frame = answers.assign(date=answers["date"].dt.strftime("%Y-%m-%d"))
-        return frame.to_dict("records")
+        return data.frame_records(answers)
+
+    def draw(self, x, answers):
+        """Draws the frame that `predict` gave, after the last closes of each series."""
+        bars = self.examples(x)
+        return draw_forecasts(bars.closes[bars.last_places()[0]], bars.dates, answers)
 
     def calibrate(self, validation):
         """Learns the conformal corrections from validation bars; see `ConformalCalibration`."""
@@ -408,9 +405,7 @@ class StockForecaster(Application):
         outcomes = future_returns(bars.closes, self.horizon)[tuple(origins.T)]
         return np.log(quantiles), outcomes, origins[:, 1]
 
-    def report(
-        self, x, y=None, *, train=None, source="", seed=0, start=None, refit_every=None, refit=None
-    ):
+    def report(self, x, y=None, *, source="", seed=0, start=None, refit_every=None, refit=None):
         """Judges forecasts, walking forward, beside persistence and other baselines.
 
         Every date after the last one learned from is an origin, for each series with a bar on it;
@@ -418,8 +413,7 @@ class StockForecaster(Application):
 
         Args:
             x: bars in any form that `adapt` takes, with the history before those to judge on.
-            y: not used.
-            train: not used; baselines learn from the history in `x`.
+            y: not used; baselines learn from the history in `x`.
             source: str, the name of the test data, for the report.
             seed: int, of the bootstrap.
             start: str or date, a later date at which to begin; None for the first possible.

@@ -9,6 +9,7 @@ ROWS = (
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
     {"application", "backtesting"},
     {"loading", "sentiment", "forecasting"},
+    {"cli_training"},
     {"cli"},
 )
 

@@ -6,7 +6,9 @@ One way to name data everywhere: `builtin`, `tfds:NAME`, or the path of a CSV, T
 from rnn_apps.data.bars import FIELDS, Bars, as_bars
 from rnn_apps.data.calendars import future_dates
 from rnn_apps.data.examples import as_columns, as_dataset, fingerprint
+from rnn_apps.data.forecast_frames import forecast_frame, frame_records
 from rnn_apps.data.price_splits import load_bars
+from rnn_apps.data.requests import read_bars, read_requests
 from rnn_apps.data.splits import Splits, load
 
 __all__ = [
@@ -17,7 +19,11 @@ __all__ = [
     "as_columns",
     "as_dataset",
     "fingerprint",
+    "forecast_frame",
+    "frame_records",
     "future_dates",
     "load",
     "load_bars",
+    "read_bars",
+    "read_requests",
 ]

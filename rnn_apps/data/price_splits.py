@@ -1,10 +1,11 @@
 """`load_bars`: prices for training, validation and test, parted by date."""
 
+import dataclasses
 import datetime
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ _FEWEST = 2  # dates of a part: an origin, and one date to judge it by
 _PARTS = ("validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Source:
     """Rows of one source, where its own parts begin ({part: date}), whether they are checked."""
 
@@ -37,13 +38,13 @@ def load_bars(
     *,
     columns=None,
     static=(),
-    validation=None,
-    test=None,
-    validation_fraction=0.1,
-    test_fraction=0.1,
-    gap=0,
-    splits="refuse",
-    bad_rows="stop",
+    validation: str | None = None,
+    test: str | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    gap: int = 0,
+    splits: Literal["refuse", "adjust", "keep"] = "refuse",
+    bad_rows: Literal["stop", "skip"] = "stop",
 ):
     """Loads prices by name, checks them as a whole (see `as_bars`), and parts them by date.
 
@@ -67,7 +68,7 @@ def load_bars(
             "adj_close" to the column, JSON key or feature that holds it, where that has none of
             the usual names (see `as_bars`).
         static: names of columns that hold one value per series.
-        validation: the date its part begins, as "2018-07-01", or data named like `source`, all of
+        validation: the date its part begins, as "2018-07-01", or other data, named likewise, all of
             whose bars are later. None for the part the data itself has, or else a fraction.
         test: likewise.
         validation_fraction: from 0 to below 1, the share of all dates that are the validation
@@ -112,6 +113,35 @@ def load_bars(
         fingerprint=_fingerprint(bars, parts),
         notes=tuple(dict.fromkeys((*remarks, *bars.notes, *notes))),
     )
+
+
+def join_bars(sources, *, columns=None, static=(), splits="refuse", bad_rows="stop"):
+    """Loads prices by name, as one whole.
+
+    Args:
+        sources: a list of what `load_bars` takes as its source.
+        columns: as for `load_bars`.
+        static: as for `load_bars`.
+        splits: as for `load_bars`.
+        bad_rows: as for `load_bars`.
+
+    Returns:
+        `Bars`.
+
+    Raises:
+        ValueError: as `load_bars`.
+        OSError: as `load_bars`.
+
+    Example:
+        >>> join_bars([{"date": ["2024-01-02"], "close": [10.0]}, [10.5, 10.6]]).closes.shape
+        (1, 3)
+    """
+    how = {"columns": columns, "static": static, "bad_rows": bad_rows}
+    found = [_source(each, how) for each in sources]
+    checked = len(found) == 1 and found[0].checked
+    bars = bars_of_rows(join_rows([each.rows for each in found]), splits=splits, checked=checked)
+    remarks = (note for each in found for note in each.notes)
+    return dataclasses.replace(bars, notes=tuple(dict.fromkeys((*remarks, *bars.notes))))
 
 
 def _check_settings(fractions, gap):

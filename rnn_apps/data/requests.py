@@ -1,4 +1,4 @@
-"""Raw requests from a file, and the answers to them as the text of one."""
+"""Raw requests from a command or a file, and the answers to them as the text of one."""
 
 import csv
 import io
@@ -6,16 +6,20 @@ import json
 import re
 from pathlib import Path
 
-from rnn_apps.data import splits
+import pandas as pd
+
+from rnn_apps.data import price_splits
+from rnn_apps.data.splits import load
 
 
 def read_requests(source, features, columns=None):
     r"""Reads raw requests, in their order.
 
     Args:
-        source: the path of a CSV, TSV or JSONL file (also .gz), which holds a column for each
-            feature; or of any other file, or a binary stream, of one request a line, in any
-            encoding. An empty line is a request too; line breaks may be those of Windows.
+        source: a list of `str`, the requests as they were typed; or the path of a CSV, TSV or
+            JSONL file (also .gz), which holds a column for each feature; or of any other file, or
+            a binary stream, of one request a line, in any encoding. An empty line is a request
+            too; line breaks may be those of Windows.
         features: the names of the model's inputs.
         columns: a dict from feature to the column that holds it, where it has another name; other
             features in it, such as the label's, are let be.
@@ -31,15 +35,55 @@ def read_requests(source, features, columns=None):
         >>> read_requests(io.BytesIO(b"fine\n\npoor\n"), ("text",))
         [b'fine', b'', b'poor']
     """
+    if isinstance(source, list):
+        return [text.encode("utf-8", "surrogateescape") for text in source]  # the bytes typed
     if hasattr(source, "read"):
         raw = source.read()
     elif re.search(r"\.(csv|tsv|jsonl|ndjson)(\.gz)?$", str(source), re.IGNORECASE):
         columns = {name: column for name, column in (columns or {}).items() if name in features}
-        return splits.load(None, test=source, features=tuple(features), columns=columns).test
+        return load(None, test=source, features=tuple(features), columns=columns).test
     else:
         raw = Path(source).read_bytes()
     lines = raw.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
     return [line.removesuffix(b"\r") for line in lines] if raw else []
+
+
+def read_bars(source, *, columns=None, static=(), splits="refuse", bad_rows="stop"):
+    r"""Reads bars to forecast from, whole.
+
+    Args:
+        source: a list of names of data, as `load_bars` takes them; or one name; or a binary stream
+            of CSV. What several hold of one series is put together.
+        columns: as for `load_bars`.
+        static: as for `load_bars`.
+        splits: as for `load_bars`.
+        bad_rows: as for `load_bars`.
+
+    Returns:
+        `Bars`.
+
+    Raises:
+        ValueError: as `load_bars`.
+        OSError: as `load_bars`.
+
+    Example:
+        >>> read_bars(io.BytesIO(b"date,close\n2024-01-02,10\n2024-01-03,10.5\n")).closes.tolist()
+        [[10.0, 10.5]]
+    """
+    sources = source if isinstance(source, list) else [source]
+    sources = [_table(each) if hasattr(each, "read") else each for each in sources]
+    how = {"columns": columns, "static": static, "splits": splits, "bad_rows": bad_rows}
+    return price_splits.join_bars(sources, **how)
+
+
+def _table(stream):
+    """CSV as a DataFrame of texts."""
+    try:
+        return pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError:
+        raise ValueError(
+            "No bars came in; give CSV whose first line names the columns, such as date and close."
+        ) from None
 
 
 def written(rows, form):

@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import tensorflow as tf
@@ -40,12 +41,12 @@ def load(
     *,
     features=("text", "label"),
     columns=None,
-    validation=None,
-    test=None,
-    validation_fraction=0.1,
-    test_fraction=0.0,
-    bad_rows="stop",
-    seed=0,
+    validation: str | None = None,
+    test: str | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+    bad_rows: Literal["stop", "skip"] = "stop",
+    seed: int = 0,
 ):
     """Loads raw examples by name.
 

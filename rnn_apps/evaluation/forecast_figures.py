@@ -1,4 +1,4 @@
-"""Pictures of a forecast's report: fans of single origins, calibration, and skill by step."""
+"""Pictures of forecasts: of the days to come, of single origins, calibration, skill by step."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,8 @@ from rnn_apps.evaluation.scores import central, median_of
 
 _HISTORY = 3  # horizons of it in a fan chart, but 40 days or more
 _ROWS, _COLUMNS = 3, 3
+_MOST = 12  # series in a picture of the days to come
+_LAST = 60  # closes before them
 _OFF = 20  # percent: a baseline that loses by more would flatten the others
 
 
@@ -57,25 +59,18 @@ def draw_fans(
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     rows, columns, horizon, _ = quantiles.shape
     size = (1 + 4.2 * columns, 0.8 + 2.4 * rows)
     figure = Figure(figsize=size, layout="constrained")
-    intervals = central(levels)[::-1]
-    shades = colormaps["Blues"](np.linspace(0.2, 0.5, len(intervals)))
     for at, panel in np.ndenumerate(figure.subplots(rows, columns, squeeze=False)):
         series, date = origins[at]
         shown = np.arange(max(0, date - max(_HISTORY * horizon, 40)), date + horizon + 1)
         inside = shown[shown < len(dates)]
         panel.plot(inside - date, closes[series, inside], color="black", linewidth=1, label="price")
         steps, last = np.arange(horizon + 1), np.full((1, len(levels)), closes[series, date])
-        fan = np.vstack([last, quantiles[at]])  # it opens at the last price
-        for (percent, low, high), shade in zip(intervals, shades, strict=True):
-            label = f"{percent} %"
-            panel.fill_between(steps, fan[:, low], fan[:, high], color=shade, label=label)
-        panel.plot(steps, median_of(fan, levels), color="tab:blue", linewidth=1.2, label="median")
+        _draw_fan(panel, steps, np.vstack([last, quantiles[at]]), levels)  # opens at the last price
         panel.axvline(0, color="grey", linewidth=0.6)
         panel.set_title(f"{names[series]}, {dates[date]}", fontsize=9, parse_math=False)
         panel.tick_params(labelsize=8)
@@ -84,6 +79,67 @@ def draw_fans(
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
     return figure
+
+
+def draw_forecasts(closes: np.ndarray, dates: np.ndarray, frame):
+    """Draw what is to come after the last closes of up to twelve series.
+
+    Args:
+        closes: float64 (S, D), in currency, NaN where missing; each series has some.
+        dates: datetime64 (D,).
+        frame: a DataFrame with H rows for each of the S series, in their order: `series`, `date`
+            and quantiles in columns such as `q0.1`, in currency.
+
+    Returns:
+        A `matplotlib.figure.Figure`, whose title says what is shown.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    names = [name for name in frame.columns if name.startswith("q0.")]
+    levels = np.array([float(name[1:]) for name in names])
+    ahead = frame["date"].to_numpy().reshape(len(closes), -1)
+    quantiles = frame[names].to_numpy().reshape(*ahead.shape, len(names))
+    shown = min(len(closes), _MOST)
+    rows = int(np.sqrt(shown))
+    columns = -(-shown // rows)
+    size = (1.2 + max(3.6 * columns, 6), 1.2 + 2.6 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[shown:]:
+        panel.remove()
+    for row, panel in enumerate(panels[:shown]):
+        there = np.flatnonzero(np.isfinite(closes[row]))[-_LAST:]
+        past, last = closes[row, there], dates[there[-1]]
+        panel.plot(dates[there], past, color="black", linewidth=1, label="close")
+        days = np.concatenate([[last], ahead[row]]).astype("datetime64[D]")
+        start = np.full((1, len(levels)), past[-1])
+        _draw_fan(panel, days, np.vstack([start, quantiles[row]]), levels)
+        panel.axvline(last, color="grey", linewidth=0.6)
+        panel.set_title(
+            f"{frame['series'].iloc[row * ahead.shape[1]]}", fontsize=9, parse_math=False
+        )
+        panel.xaxis.set_major_locator(locator := AutoDateLocator(maxticks=5))
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        panel.xaxis.get_offset_text().set_fontsize(8)
+        panel.tick_params(labelsize=8)
+    of = f"{shown} of {len(closes)} series" if shown < len(closes) else f"{shown} series"
+    figure.suptitle(f"The last closes and the next {ahead.shape[1]} days of {of}", fontsize=10)
+    figure.supylabel("price", fontsize=9)
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    return figure
+
+
+def _draw_fan(panel, days, fan, levels):
+    """Central intervals and median of quantiles (T, Q) over T days."""
+    from matplotlib import colormaps
+
+    intervals = central(levels)[::-1]
+    shades = colormaps["Blues"](np.linspace(0.2, 0.5, len(intervals)))
+    for (percent, low, high), shade in zip(intervals, shades, strict=True):
+        panel.fill_between(days, fan[:, low], fan[:, high], color=shade, label=f"{percent} %")
+    panel.plot(days, median_of(fan, levels), color="tab:blue", linewidth=1.2, label="median")
 
 
 def draw_calibration(levels: np.ndarray, steps: Sequence[int], shares: np.ndarray):

@@ -2,6 +2,6 @@
 
 from rnn_apps.export.checking import check
 from rnn_apps.export.graphs import Finding
-from rnn_apps.export.publishing import Endpoint, publish
+from rnn_apps.export.publishing import Endpoint, graph_of, publish
 
-__all__ = ["Endpoint", "Finding", "check", "publish"]
+__all__ = ["Endpoint", "Finding", "check", "graph_of", "publish"]

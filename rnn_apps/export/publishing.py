@@ -42,6 +42,25 @@ class Endpoint:
     examples: list[dict[str, list]] = dataclasses.field(default_factory=list)
 
 
+def graph_of(function: Callable, specs: Mapping[str, tf.TensorSpec]):
+    """Make a `tf.function` of tensors in the order of `specs`.
+
+    Args:
+        function: takes the tensors by their names.
+        specs: name → dtype and shape.
+
+    Example:
+        >>> double = graph_of(lambda x: {"y": 2 * x}, {"x": tf.TensorSpec([None])})
+        >>> double([1.0, 2.0])["y"].numpy().tolist()
+        [2.0, 4.0]
+    """
+    return tf.function(
+        lambda *tensors: function(**dict(zip(specs, tensors, strict=True))),
+        input_signature=list(specs.values()),
+        autograph=False,
+    )
+
+
 def publish(
     signatures: Mapping[str, Callable],
     folder: str | os.PathLike,

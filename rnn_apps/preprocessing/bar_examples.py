@@ -46,6 +46,25 @@ def example_bars(count):
     return np.stack(fields, -1).tolist()
 
 
+def request(count, dates, static_facts):
+    """A raw request of one row of `count` bars.
+
+    Args:
+        count: int, bars.
+        dates: bool, whether it holds dates.
+        static_facts: {column: what `rnn_apps.preprocessing.static.learn` found in it}.
+
+    Returns:
+        {input: list of one row}.
+    """
+    made = {"bars": [example_bars(count)]}
+    if dates:
+        made["dates"] = [list(range(18000, 18000 + count))]
+    for column, facts in static_facts.items():
+        made[column] = [facts["names"][0] if "names" in facts else facts["mean"]]
+    return made
+
+
 def serialize(request):
     """Turns one request of one row, {input: list}, into a serialized example."""
     columns = dict(zip(FIELDS, np.asarray(request["bars"][0]).T.tolist(), strict=True))
