@@ -51,12 +51,14 @@ def trained():
 
 
 def serialized(examples):
-    """Dicts of texts as serialized `tf.train.Example`s, which `classify` takes."""
+    """Dicts of texts or of lists of numbers as serialized `tf.train.Example`s."""
 
-    def feature(text):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+    def feature(value):
+        if isinstance(value, str):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
 
-    features = [{name: feature(text) for name, text in row.items()} for row in examples]
+    features = [{name: feature(value) for name, value in row.items()} for row in examples]
     return [
         tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
         for row in features

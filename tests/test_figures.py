@@ -8,16 +8,26 @@ import pytest
 from rnn_apps import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
-REVIEWS = ROOT.parent / "shared" / "data" / "reviews"
+DATA = ROOT.parent / "shared" / "data"
+REVIEWS = DATA / "reviews"
+PRICES = DATA / "prices" / "sp500_63.csv.gz"
+BENCHMARKS = ROOT / "tests" / "benchmarks"
 needs_reviews = pytest.mark.skipif(
-    not REVIEWS.is_dir(), reason=f"real reviews are not in {REVIEWS.parent.name}/{REVIEWS.name}"
+    not REVIEWS.is_dir(), reason=f"real reviews are not in {DATA.name}/{REVIEWS.name}"
+)
+needs_prices = pytest.mark.skipif(
+    not PRICES.is_file(), reason=f"real prices are not in {DATA.name}/{PRICES.parent.name}"
 )
 
 
-def accuracy_of(tmp_path, *arguments):
+def report_of(tmp_path, application, *arguments):
     run = tmp_path / "run"
-    assert cli.main(["train", "sentiment", "--run", str(run), *map(str, arguments)]) == 0
-    return json.loads((run / "report.json").read_text())["metrics"]["accuracy"]["value"]
+    assert cli.main(["train", application, "--run", str(run), *map(str, arguments)]) == 0
+    return json.loads((run / "report.json").read_text())
+
+
+def accuracy_of(tmp_path, *arguments):
+    return report_of(tmp_path, "sentiment", *arguments)["metrics"]["accuracy"]["value"]
 
 
 @pytest.mark.slow
@@ -29,7 +39,7 @@ def test_the_default_classifier_reads_what_word_counts_cannot(tmp_path):
 @pytest.mark.real_data
 @needs_reviews
 def test_movie_review_polarity(tmp_path):
-    config = ROOT / "tests" / "benchmarks" / "mr.yaml"
+    config = BENCHMARKS / "mr.yaml"
     assert accuracy_of(tmp_path, "--config", config, "--data", REVIEWS / "mr.tsv") >= 0.76
 
 
@@ -37,6 +47,41 @@ def test_movie_review_polarity(tmp_path):
 @pytest.mark.real_data
 @needs_reviews
 def test_imdb_without_pretraining(tmp_path):
-    config = ROOT / "tests" / "benchmarks" / "imdb.yaml"
+    config = BENCHMARKS / "imdb.yaml"
     train, test = REVIEWS / "imdb.train.tsv.gz", REVIEWS / "imdb.test.tsv.gz"
     assert accuracy_of(tmp_path, "--config", config, "--data", train, "--test", test) >= 0.895
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@needs_prices
+@pytest.mark.parametrize(("horizon", "trailing", "weighted"), [(5, 0.985, 1.0), (20, 0.995, 1.0)])
+def test_prices_are_forecast_better_than_by_persistence(tmp_path, horizon, trailing, weighted):
+    config = BENCHMARKS / f"prices_{horizon}.yaml"
+    report = report_of(tmp_path, "forecasting", "--config", config, "--data", PRICES)
+    loss = report["metrics"]["weighted_quantile_loss"]["value"]
+    beside = {
+        name: metrics["weighted_quantile_loss"]["value"]
+        for name, metrics in report["baselines"].items()
+    }
+    assert loss <= trailing * beside["persistence, trailing volatility"]
+    assert loss < weighted * beside["persistence, weighted volatility"]
+    steps = report["steps"]["model"]
+    assert all(0.77 <= share <= 0.83 for share in steps["coverage_80"])
+    assert all(ratio <= 1.01 for ratio in steps["mase_over_persistence"])
+    assert len(steps["coverage_80"]) == horizon
+
+
+@pytest.mark.slow
+def test_the_built_in_market_is_forecast_nearly_as_well_as_it_can_be(tmp_path):
+    config = BENCHMARKS / "markets.yaml"
+    report = report_of(tmp_path, "forecasting", "--config", config, "--data", "builtin")
+    assert report["achieved"]["value"] >= 0.8
+
+
+@pytest.mark.slow
+def test_no_skill_is_found_on_a_random_walk(tmp_path):
+    config = BENCHMARKS / "markets.yaml"
+    report = report_of(tmp_path, "forecasting", "--config", config, "--data", "builtin/random_walk")
+    assert report["skill"]["low"] <= 0 <= report["skill"]["high"]
+    assert report["verdict"].startswith("No skill")

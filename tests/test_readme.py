@@ -6,6 +6,8 @@ import pathlib
 import re
 import shlex
 
+import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
@@ -17,7 +19,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
 LINES = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines() if line]
-READY_MADE = ROOT / "saved_models" / "sentiment" / "1"
+READY_MADE = {path.parent.name: path for path in (ROOT / "saved_models").glob("*/1")}
+RAW_INPUT = {"sentiment": "text", "forecasting": "bars"}  # of instances that are no objects
 
 
 def commands(program):
@@ -39,60 +42,94 @@ def test_every_make_target_exists():
 
 @pytest.fixture(scope="module")
 def signatures():
-    return tf.saved_model.load(str(READY_MADE)).signatures
+    return {name: tf.saved_model.load(str(path)).signatures for name, path in READY_MADE.items()}
 
 
 def as_request(url, body):
-    """The signature and the tensor that a model server makes of a REST request."""
-    verb = url.rsplit(":", 1)[1]
-    if verb == "classify":
-        return "classify", {"inputs": tf.constant(serialized(body["examples"]))}
+    """Application, signature and tensors that a model server makes of a REST request."""
+    application, verb = url.rsplit("/", 1)[1].split(":")
+    if verb in ("classify", "regress"):
+        return application, verb, {"inputs": tf.constant(serialized(body["examples"]))}
     assert verb == "predict"
-    return body.get("signature_name", "serving_default"), {"text": tf.constant(body["instances"])}
+    name = body.get("signature_name", "serving_default")
+    raw = "closes" if name == "closes" else RAW_INPUT[application]
+    return application, name, {raw: tf.constant(body["instances"])}
 
 
-def test_every_curl_line_is_answered_by_the_ready_made_export(signatures):
+def test_every_curl_line_is_answered_by_a_ready_made_export(signatures):
     answered = []
     for line in commands("curl"):
         program, flag, body, url = shlex.split(line)
         assert (program, flag) == ("curl", "-d")
-        assert url.startswith("http://localhost:8501/v1/models/sentiment:")
-        name, inputs = as_request(url, json.loads(body))
-        outputs = signatures[name](**inputs)
+        assert url.startswith("http://localhost:850")
+        application, name, inputs = as_request(url, json.loads(body))
+        outputs = signatures[application][name](**inputs)
         assert all(value.shape[0] == 1 for value in outputs.values())
-        answered.append(name)
-    assert sorted(answered) == ["attention", "classify", "serving_default"]
+        answered.append((application, name))
+    every = [(application, name) for application in signatures for name in signatures[application]]
+    assert sorted(answered) == sorted(every)
 
 
-def test_the_table_of_signatures_is_the_exports(signatures):
-    for name, takes, gives in re.findall(r"\| `(\w+)` \| (.*?) \| (.*?) \|\n", README):
-        assert set(re.findall(r"`(\w+)`:", takes)) == set(
-            signatures[name].structured_input_signature[1]
+def test_the_tables_of_signatures_are_the_exports(signatures):
+    tables = re.findall(r"\| signature of (\w+) \|", README)
+    assert sorted(tables) == sorted(signatures)
+    for application, table in re.findall(r"\| signature of (\w+) \|(.*?)\n\n", README, re.S):
+        rows = re.findall(r"\| `(\w+)` \| (.*?) \| (.*?) \|(?:\n|$)", table)
+        assert {name for name, _, _ in rows} == set(signatures[application])
+        for name, takes, gives in rows:
+            signature = signatures[application][name]
+            assert set(re.findall(r"`(\w+)`:", takes)) == set(
+                signature.structured_input_signature[1]
+            )
+            assert set(re.findall(r"`(\w+)`", gives)) == set(signature.structured_outputs)
+
+
+def test_a_docker_line_mounts_each_ready_made_export():
+    mounts = {}
+    for line in commands("docker"):
+        words = shlex.split(line)
+        folder, mounted = words[words.index("-v") + 1].removeprefix("$PWD/").split(":")
+        assert (ROOT / folder / "1" / "saved_model.pb").exists()
+        name = words[words.index("-e") + 1].removeprefix("MODEL_NAME=")
+        assert mounted == f"/models/{name}"
+        port = words[words.index("-p") + 1].split(":")[0]
+        assert all(f":{port}/" in line for line in commands("curl") if f"/{name}:" in line)
+        mounts[name] = folder
+    assert sorted(mounts) == sorted(READY_MADE)
+
+
+@pytest.fixture
+def a_place_with_prices(tmp_path, monkeypatch):
+    """A folder with a prices.csv from 2017 to 2019, of three stocks."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    dates = pd.bdate_range("2017-01-02", "2019-06-28")
+    frames = []
+    for symbol in ("AAA", "BBB", "CCC"):
+        close = 50 * np.exp(np.cumsum(0.01 * random.standard_normal(len(dates))))
+        frame = pd.DataFrame({"symbol": symbol, "date": dates, "close": close.round(4)})
+        frames.append(
+            frame.assign(open=frame.close, high=frame.close * 1.01, low=frame.close * 0.99)
         )
-        assert set(re.findall(r"`(\w+)`", gives)) == set(signatures[name].structured_outputs)
-
-
-def test_the_docker_line_mounts_a_model_that_is_there():
-    (line,) = commands("docker")
-    words = shlex.split(line)
-    folder, mounted = words[words.index("-v") + 1].removeprefix("$PWD/").split(":")
-    assert (ROOT / folder / "1" / "saved_model.pb").exists()
-    assert mounted == "/models/" + words[words.index("-e") + 1].removeprefix("MODEL_NAME=")
+    pd.concat(frames).assign(volume=1000).to_csv("prices.csv", index=False)
 
 
 @pytest.mark.slow
-def test_the_python_block_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+def test_the_python_blocks_run_as_they_stand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (code,) = [block for kind, block in BLOCKS if kind == "python"]
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
-    assert "TF-IDF logistic regression" in capsys.readouterr().out
+    codes = [block for kind, block in BLOCKS if kind == "python"]
+    assert len(codes) == len(READY_MADE)
+    for code in codes:
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    printed = capsys.readouterr().out
+    assert "TF-IDF logistic regression" in printed
+    assert "seasonal naive" in printed
     assert (tmp_path / "sentiment.keras").exists()
     assert (tmp_path / "saved_models" / "sentiment" / "1" / "saved_model.pb").exists()
 
 
 @pytest.mark.slow
-def test_every_command_runs_as_it_stands(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
     for name, offset in (("reviews.csv", 0), ("test.csv", 100)):
         with open(name, "w", newline="") as file:
             rows = [(f"a {w} evening, {n + offset}", w) for n in range(40) for w in ("bad", "good")]
@@ -103,7 +140,10 @@ def test_every_command_runs_as_it_stands(tmp_path, monkeypatch, capsys):
             continue
         assert cli.main(shlex.split(line)[1:]) == 0, line
         ran += 1
-    assert ran == 5
+    assert ran == 8
     printed = capsys.readouterr().out
     assert "TF-IDF logistic regression" in printed
     assert "saved_models/sentiment/1" in printed
+    assert "seasonal naive" in printed
+    header = (tmp_path / "forecast.csv").read_text().split("\n")[0]
+    assert header.startswith("series,date,q0.025,")

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
 from conftest import serialized
 
-from rnn_apps import export
+from rnn_apps import cli, export
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXPORTS = sorted((ROOT / "saved_models").glob("*/1"))
@@ -17,8 +17,8 @@ STORED = pathlib.Path(__file__).parent / "ready_made"
 
 
 def test_there_is_one_for_each_application():
-    assert [path.parent.name for path in EXPORTS] == ["sentiment"]
-    assert sorted(path.stem for path in STORED.iterdir()) == ["sentiment"]
+    assert [path.parent.name for path in EXPORTS] == sorted(cli.APPLICATIONS)
+    assert sorted(path.stem for path in STORED.iterdir()) == sorted(cli.APPLICATIONS)
 
 
 @pytest.mark.parametrize("version", EXPORTS, ids=lambda path: path.parent.name)
@@ -37,10 +37,14 @@ def test_a_ready_made_export_answers_as_it_did_when_it_was_made(version):
                 decoded = np.vectorize(bytes.decode, otypes=[object])(got)
                 assert decoded.tolist() == expected
             else:
-                np.testing.assert_allclose(got, expected, atol=1e-4)
+                np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("version", EXPORTS, ids=lambda path: path.parent.name)
 def test_a_ready_made_export_is_small_and_without_fault(version):
-    assert export.check(version) == []
+    findings = export.check(version)
+    assert [str(finding) for finding in findings if finding.level != "note"] == []
+    takes_rows = version.parent.name == "forecasting"  # of any length, which padding makes equal
+    assert all("different sizes" in finding.what for finding in findings)
+    assert bool(findings) == takes_rows
     assert sum(path.stat().st_size for path in version.rglob("*") if path.is_file()) < 3_000_000

@@ -18,9 +18,9 @@ import tensorflow_datasets as tfds
 from scipy.special import ndtri
 
 from rnn_apps.data import market_process as process
+from rnn_apps.data.bars import FIELDS
 from rnn_apps.data.tfds import read_builtin
 
-FIELDS = ("open", "high", "low", "close", "volume")
 SPLITS = {"train": (0, 1050), "validation": (1050, 1200), "test": (1200, 1500)}  # rows of dates
 _FIRST_DATE = "2010-01-04"
 _SERIES, _DATES = 60, 1500
