@@ -1,8 +1,10 @@
-"""What several test modules share: a small trained classifier."""
+"""What several test modules share: a small trained classifier, and prices."""
 
+import csv
 import itertools
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -48,6 +50,21 @@ def trained():
     with kernels.use("plain"):
         model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
     return model
+
+
+def write_prices(path, names=("symbol", "date", "close"), dates=150):
+    """Writes a CSV file of the closes of three series that nobody can forecast, from 2020 on."""
+    random = np.random.default_rng(0)
+    days = np.busday_offset("2020-01-01", np.arange(dates))
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for series in ("AAA", "BBB", "CCC"):
+            closes = 50 * np.exp(random.normal(0, 0.01, dates).cumsum())
+            writer.writerows(
+                [series, day, f"{close:.4f}"] for day, close in zip(days, closes, strict=True)
+            )
+    return path
 
 
 def serialized(examples):

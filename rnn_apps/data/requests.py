@@ -84,6 +84,9 @@ def _table(stream):
         raise ValueError(
             "No bars came in; give CSV whose first line names the columns, such as date and close."
         ) from None
+    except pd.errors.ParserError as error:
+        what = str(error).split("C error: ")[-1].rstrip(". \n")
+        raise ValueError(f"The bars that came in are no table of CSV: {what}.") from error
 
 
 def written(rows, form):

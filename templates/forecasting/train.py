@@ -63,7 +63,9 @@ print(report)
 
 frame = model.predict(splits.test)
 of_one = frame[frame["series"] == frame["series"][0]]
-print(of_one[["series", "date", "q0.1", "q0.5", "q0.9"]].to_string(index=False, float_format="%.2f"))
+print(
+    of_one[["series", "date", "q0.1", "q0.5", "q0.9"]].to_string(index=False, float_format="%.2f")
+)
 
 # 6. Export -----------------------------------------------------------------------------------
 
