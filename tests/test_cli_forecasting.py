@@ -237,6 +237,34 @@ def test_export_publishes_a_version_that_check_finds_no_error_in(run, tmp_path, 
     assert "error" not in capsys.readouterr().out
 
 
+QUICK = """
+import tensorflow as tf
+
+@tf.function(input_signature=[tf.TensorSpec([None, None, 5], name="bars")])
+def answer(bars):
+    last = tf.tile(bars[:, -1:, 3], [1, 2])
+    return {"mean": last, "quantiles": tf.stack([last - 1.5, last + 1e6], -1)}
+
+version = "sm/1"
+tf.saved_model.save(tf.Module(), version, signatures=answer)
+REQUEST = {"bars": [[[100, 102, 99, 101, 1e6]] * 12]}
+"""
+
+
+def test_quickstart_prints_quantiles_step_by_step(tmp_path, monkeypatch, capsys):
+    (tmp_path / "forecasting").mkdir()
+    (tmp_path / "forecasting" / "train.py").write_text(QUICK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_templates", lambda: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rnn-apps"])
+    assert call("quickstart", "forecasting") == 0
+    asked, *answers = capsys.readouterr().out.strip().splitlines()
+    assert asked.startswith('sm/1 answers {"bars": [[[100, 102, 99, 101, 1000000.0], ')
+    assert len(asked) < 130
+    row = "    99.5 1.0001e+06"
+    assert answers == ["  mean: 101 101", "  quantiles:", row, row]
+
+
 # Wrong calls
 
 
