@@ -30,7 +30,8 @@ def check_levels(levels):
         (0.1, 0.5, 0.9)
     """
     found = tuple(float(level) for level in levels)
-    if not found or min(found) <= 0 or max(found) >= 1 or list(found) != sorted(set(found)):
+    inside = all(0 < level < 1 for level in found)  # NaN is not
+    if not found or not inside or list(found) != sorted(set(found)):
         raise ValueError(
             f"Quantile levels came as {list(levels)}; give one or more numbers between 0 and 1, "
             "each larger than the one before, such as [0.1, 0.5, 0.9]."

@@ -14,7 +14,7 @@ import tensorflow as tf
 FIELDS = ("open", "high", "low", "close", "volume")
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(len(FIELDS))
 _DECAY = 0.94  # of the variance that scales a window: RiskMetrics (1996), table 5.9, daily data
-_LEAST_PRICE, _MOST_PRICE = 1e-20, 1e20  # beyond, float32 cannot hold what may come of it
+_LEAST, _MOST = 1e-15, 1e15  # of a price, so that float32 can hold the ratio of any two
 _LEAST_WEIGHT = 1e-20  # of a prior; a sum of weights is never zero
 _LIMIT = 8.0  # features are cut here, in standard deviations of the training bars
 _LEAST_SCALE = 1e-5  # of a series that stands still
@@ -42,7 +42,7 @@ CALENDAR_FEATURES = ("days since", "Monday", "Tuesday", "Wednesday", "Thursday",
 def compact(bars, dates=None):
     """Moves the bars with a price to the front of each row, in their order.
 
-    A bar has a price if its close is above zero (from 1e-20 to 1e20, so that float32 can hold what
+    A bar has a price if its close is above zero (from 1e-15 to 1e15, so that float32 can hold what
     is made of it). What else of it makes no sense (a range that does not hold open and close, a
     volume of zero) becomes NaN.
 
@@ -57,7 +57,7 @@ def compact(bars, dates=None):
         or None.
     """
     close = bars[..., CLOSE]
-    known = (close >= _LEAST_PRICE) & (close <= _MOST_PRICE)  # (B, T); NaN is neither
+    known = (close >= _LEAST) & (close <= _MOST)  # (B, T); NaN is neither
     order = tf.argsort(tf.cast(~known, tf.int32), axis=1, stable=True)
     moved = tf.gather(_plausible(bars), order, axis=1, batch_dims=1)
     mask = tf.gather(known, order, axis=1, batch_dims=1)
@@ -216,12 +216,12 @@ def _plausible(bars):
     slack = 1 + 1e-4  # adjusted prices are rounded
     high, low = prices[..., HIGH] * slack, prices[..., LOW] / slack
     ends = tf.stack([prices[..., OPEN], prices[..., CLOSE]], -1)
-    fits = (low >= _LEAST_PRICE) & (high <= _MOST_PRICE)
+    fits = (low >= _LEAST) & (high <= _MOST)
     fits &= (tf.reduce_max(ends, -1) <= high) & (tf.reduce_min(ends, -1) >= low)
     fits &= tf.reduce_all(tf.math.is_finite(prices), -1)  # (B, T)
     unknown = tf.fill(tf.shape(volume), math.nan)
     others = tf.where(fits[..., None], prices[..., :CLOSE], unknown)
-    known = tf.math.is_finite(volume) & (volume >= _LEAST_PRICE)
+    known = tf.math.is_finite(volume) & (volume >= _LEAST)
     return tf.concat([others, prices[..., CLOSE:], tf.where(known, volume, unknown)], axis=-1)
 
 
