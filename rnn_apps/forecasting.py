@@ -380,10 +380,7 @@ class StockForecaster(Application):
         values, days = bars.windows(origins, self.window)
         inputs = {"bars": values, "dates": days}
         inputs |= {name: bars.static[name][origins[:, 0]] for name in self.static}
-        tensors = {
-            name: tf.constant(inputs[name], spec.dtype) for name, spec in self.request.items()
-        }
-        return self.answers(tensors, batch_size)
+        return self.answers(inputs, batch_size)
 
     def records(self, x, answers):
         """The rows of the frame that `predict` gave."""

@@ -22,6 +22,7 @@ def as_tensor(values, spec):
         >>> as_tensor([1, 2], tf.TensorSpec([None], tf.float32, name="size")).numpy().tolist()
         [1.0, 2.0]
     """
+    values = values.numpy() if tf.is_tensor(values) else values
     try:
         tensor = tf.constant(text.utf8(values) if spec.dtype == tf.string else values, spec.dtype)
         came = tuple(tensor.shape)
