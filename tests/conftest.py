@@ -68,11 +68,12 @@ def serialized(examples):
 def prices(series=4, dates=140, seed=0, *, swing=1.2):
     """Bars whose volatility comes and goes, in long format, on business days from 2020-01-01.
 
-    Each series has a price and a volume of its own size, and two static columns.
+    Each series has a price and a volume of its own size, and two static columns. More dates are
+    more of the same prices, up to 240.
     """
     random, parts = np.random.default_rng(seed), []
     for number in range(series):
-        noise = random.standard_normal([5, dates])
+        noise = random.standard_normal([5, 240])[:, :dates]
         daily = 0.01 * np.exp(swing * np.sin(np.arange(dates) / 9 + number))
         close = 10.0 * (number + 1) ** 2 * np.exp(np.cumsum(daily * noise[0]))
         opened = np.r_[close[0], close[:-1]] * np.exp(0.3 * daily * noise[1])
