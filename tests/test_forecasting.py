@@ -700,7 +700,6 @@ def test_it_learns_when_prices_will_move(head, decoder):
     model.adapt(frame)
     model.compile(learning_rate=0.01)
     start = model.evaluate(frame, verbose=0)
-    history = model.fit(frame, epochs=15, batch_size=16, verbose=0).history
+    model.fit(frame, epochs=30, batch_size=8, verbose=0)
     better = 0.9 * start if head == "quantiles" else start - 0.1
-    assert history["loss"][-1] < better
-    assert history["loss"][-1] < history["loss"][0]
+    assert model.evaluate(frame, verbose=0) < better
