@@ -14,6 +14,7 @@ import tensorflow as tf
 from rnn_apps import data, export, training
 from rnn_apps.blocks import kernels
 from rnn_apps.preprocessing import text
+from rnn_apps.preprocessing.requests import as_tensor
 
 
 class Application(keras.Model):
@@ -117,7 +118,7 @@ class Application(keras.Model):
         weight = None if sample_weight is None else sample_weight[:-held]
         return train, weight, {name: values[-held:] for name, values in examples.items()}
 
-    def begin(self, examples):
+    def begin(self, examples, validation=None):
         """Looks at the training examples before the first batch of `fit`."""
 
     def calibrate(self, validation):
@@ -251,7 +252,7 @@ class Application(keras.Model):
             self.examples(x, y), sample_weight, validation_data, validation_split
         )
         self.training_examples = examples
-        self.begin(examples)
+        self.begin(examples, validation)
         settings = {
             "application": type(self).__name__,
             "model": _unnamed(self.get_config()),
@@ -351,7 +352,7 @@ class Application(keras.Model):
 
     def answers(self, request, batch_size=64):
         """Runs `answer` on a raw request, {input name: array (N, …)}; returns as `predict`."""
-        inputs = {name: _tensor(request[name], spec) for name, spec in self.request.items()}
+        inputs = {name: as_tensor(request[name], spec) for name, spec in self.request.items()}
         order = np.argsort(self.request_sizes(inputs), kind="stable")
         if not len(order):
             one = self.answers(self.example_requests()[0])
@@ -441,8 +442,3 @@ class Application(keras.Model):
 def _unnamed(config):
     """A configuration without the object's name, which Keras numbers."""
     return {key: value for key, value in config.items() if key != "name"}
-
-
-def _tensor(values, spec):
-    """Turns a column into the tensor that an input takes."""
-    return tf.constant(text.utf8(values) if spec.dtype == tf.string else values, spec.dtype)

@@ -99,6 +99,7 @@ class StockForecaster(Application):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
+        self.autocast = False  # prices stay float32, of which the layers' dtype policy keeps little
         _check_sizes(window=window, horizon=horizon, num_paths=num_paths)
         if head not in ("quantiles", "student_t"):
             raise ValueError(f"head={head!r} is unknown; give 'quantiles' or 'student_t'.")
@@ -170,17 +171,16 @@ class StockForecaster(Application):
         """Makes the layers and builds them."""
         self.reader = SeriesReader(volatility, feature_mean, feature_deviation, static_facts)
         self.bar_seed = keras.random.SeedGenerator()
-        settings = {"dtype": self.dtype_policy}
         self.recurrent = self.encoder or RecurrentStack(
             self.cell,
             self.units,
             num_layers=self.num_layers,
             dropout=self.dropout,
             name="recurrent",
-            **settings,
+            dtype=self.dtype_policy,
         )
         kind = {"kind": self.decoder, "cell": self.cell, "units": self.units}
-        kind |= {"dropout": self.dropout, "name": "distribution", **settings}
+        kind |= {"dropout": self.dropout, "name": "distribution"}
         if self.head == "quantiles":
             self.distribution = QuantileHead(self.levels, self.horizon, spread, **kind)
         else:
@@ -200,8 +200,10 @@ class StockForecaster(Application):
         """The last date the model has learned from, in training or in validation."""
         return np.datetime64(int(self.last_day), "D")
 
-    def begin(self, bars):
+    def begin(self, bars, validation=None):
         """Takes the last training date for the last one known, and no correction for granted."""
+        if validation is not None:  # raises where there is nothing to validate on
+            origins_after(validation.closes, validation.dates, bars.dates[-1], self.horizon)
         self.last_day.assign(bars.days[-1])
         self.calibration.forget()
 
@@ -279,10 +281,9 @@ class StockForecaster(Application):
     def answer(self, bars, **beside):
         """Forecasts from raw bars.
 
-        A bar whose close is not a number above zero counts as missing; an open, high, low or volume
-        that is none, or contradicts the others, as unknown. Of a row without any price nothing
-        can be said, and all that comes out is 0. A row shorter than the window is answered with
-        what it shows; what lies before the window is not read.
+        A bar whose close is not a number above zero counts as missing; an open, high or low that
+        contradicts the bar, and a volume of zero, as unknown. A row without a price is answered
+        with 0, one shorter than the window with what it shows; bars before the window are not read.
 
         Args:
             bars: float32 (B, T, 5): open, high, low, close (currency) and volume, oldest first.
@@ -297,7 +298,7 @@ class StockForecaster(Application):
         returns, _ = self.distribution.forecast(states, scale, self.num_paths)
         returns = self.calibration(returns)
         return {
-            "quantiles": price[..., None] * tf.exp(returns),
+            "quantiles": price[..., None] * distributions.growth(returns),
             "mean": price * distributions.mean_of_exponential(returns, self.levels),
         }
 
@@ -314,7 +315,7 @@ class StockForecaster(Application):
         states, scale, price = self._last({"bars": bars, **beside})
         returns, scores = self.distribution.forecast(states, scale, self.num_paths)
         values = distributions.interpolated(self.calibration(returns), self.levels, scores)
-        return {"paths": price[..., None] * tf.exp(values)}
+        return {"paths": price[..., None] * distributions.growth(values)}
 
     def _of_closes(self, closes, **beside):
         """`answer` from closing prices alone: float32 (B, T)."""
@@ -372,10 +373,7 @@ class StockForecaster(Application):
         values, days = bars.windows(origins, self.window)
         inputs = {"bars": values, "dates": days}
         inputs |= {name: bars.static[name][origins[:, 0]] for name in self.static}
-        tensors = {
-            name: tf.constant(inputs[name], spec.dtype) for name, spec in self.request.items()
-        }
-        return self.answers(tensors, batch_size)
+        return self.answers(inputs, batch_size)
 
     def records(self, x, answers):
         """The rows of the frame that `predict` gave."""

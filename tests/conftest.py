@@ -1,10 +1,11 @@
-"""What several test modules share: a small trained classifier, and prices."""
+"""What several test modules share: a small trained classifier, prices and a small forecaster."""
 
 import csv
 import itertools
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -80,3 +81,49 @@ def serialized(examples):
         tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
         for row in features
     ]
+
+
+def prices(series=4, dates=140, seed=0, *, swing=1.2):
+    """Bars whose volatility comes and goes, in long format, on business days from 2020-01-01.
+
+    Each series has a price and a volume of its own size, and two static columns. More dates are
+    more of the same prices, up to 240.
+    """
+    random, parts = np.random.default_rng(seed), []
+    for number in range(series):
+        noise = random.standard_normal([5, 240])[:, :dates]
+        daily = 0.01 * np.exp(swing * np.sin(np.arange(dates) / 9 + number))
+        close = 10.0 * (number + 1) ** 2 * np.exp(np.cumsum(daily * noise[0]))
+        opened = np.r_[close[0], close[:-1]] * np.exp(0.3 * daily * noise[1])
+        high = np.maximum(opened, close) * np.exp(0.4 * daily * np.abs(noise[2]))
+        low = np.minimum(opened, close) * np.exp(-0.4 * daily * np.abs(noise[3]))
+        volume = np.rint(10.0 ** (number + 4) * np.exp(0.3 * noise[4]))
+        columns = {"open": opened, "high": high, "low": low, "close": close, "volume": volume}
+        days = pd.bdate_range("2020-01-01", periods=dates)
+        facts = {"sector": ("banks", "energy")[number % 2], "size": float(number)}
+        parts.append(pd.DataFrame({"series": f"S{number}", "date": days, **columns, **facts}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def bars_of(frame, series="S0"):
+    """The bars of one series of `prices`: float32 (1, D, 5)."""
+    rows = frame[frame["series"] == series]
+    return np.array(rows[["open", "high", "low", "close", "volume"]], np.float32)[None]
+
+
+def small_forecaster(**options):
+    """A forecaster that trains in a second or two."""
+    settings = {"window": 12, "horizon": 3, "levels": (0.1, 0.25, 0.5, 0.75, 0.9), "units": 5}
+    return rnn_apps.StockForecaster(**{**settings, **options})
+
+
+@pytest.fixture(scope="session")
+def forecaster():
+    """A forecaster with dates and static columns, trained and calibrated; not to be trained on."""
+    keras.utils.set_random_seed(3)
+    model = small_forecaster(date_features=True, static=("sector", "size"), num_paths=40)
+    model.adapt(prices())
+    model.compile(learning_rate=0.01)
+    with kernels.use("plain"):
+        model.fit(prices(), validation_split=0.25, epochs=4, verbose=0)
+    return model

@@ -7,9 +7,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rnn_apps import data
 from rnn_apps.data.requests import read_bars, read_requests, written
+from rnn_apps.preprocessing.requests import as_tensor
 
 ROWS = [
     {"label": "good", "score": 0.25, "text": 'a, "b"\tc\r\nd'},
@@ -106,3 +108,18 @@ def test_an_answer_as_text_is_one_line_of_cells():
 
 def test_no_answers_are_an_empty_file():
     assert {written([], form) for form in ("text", "csv", "jsonl")} == {""}
+
+
+def test_a_column_becomes_a_tensor_of_the_inputs_dtype_in_any_form():
+    texts = tf.TensorSpec([None], tf.string, name="text")
+    expected = ["é".encode(), b"b", b""]
+    for column in (["é", b"b", ""], np.array(["é", "b", ""]), tf.constant(["é", "b", ""])):
+        assert as_tensor(column, texts).numpy().tolist() == expected
+    numbers = tf.TensorSpec([None, None], tf.float32, name="closes")
+    for column in ([[1, 2]], np.array([[1.0, 2.0]]), tf.constant([[1.0, 2.0]])):
+        made = as_tensor(column, numbers)
+        assert made.dtype == tf.float32 and made.numpy().tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match=r"'closes' came as \(2,\); give .* \(any, any\)"):
+        as_tensor([1, 2], numbers)
+    with pytest.raises(ValueError, match=r"'closes' came as .*; give numbers of the shape"):
+        as_tensor([[1], [1, 2]], numbers)

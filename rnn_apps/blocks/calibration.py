@@ -31,7 +31,7 @@ class ConformalCalibration(keras.layers.Layer):
 
     Call:
         quantiles: float (…, U, Q), around a centre that would be 0 for "as it is now".
-        Returns float (…, U, Q), ascending; what it was given, until `learn`.
+        Returns float32 (…, U, Q), ascending; what it was given, until `learn`.
 
     Example:
         >>> layer = ConformalCalibration(2, [0.1, 0.5, 0.9])
@@ -40,7 +40,7 @@ class ConformalCalibration(keras.layers.Layer):
     """
 
     def __init__(self, horizon, levels, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.horizon = horizon
         self.levels = tuple(levels)
 
@@ -88,7 +88,8 @@ class ConformalCalibration(keras.layers.Layer):
         """Slope of outcomes over centres through the origin, and its standard error."""
         centre = quantiles[..., middle(self.levels)]
         known = np.isfinite(outcomes)
-        spread = np.sqrt(np.nanmean(outcomes**2, axis=0)) + 1e-12  # each step counts the same
+        squares = np.where(known, outcomes**2, 0).sum(0) / np.maximum(known.sum(0), 1)
+        spread = np.sqrt(squares) + 1e-12  # each step counts the same
         product = np.where(known, outcomes * centre, 0) / spread**2
         square = np.where(known, centre**2, 0) / spread**2
         if not square.sum() > 0:
@@ -107,19 +108,23 @@ class ConformalCalibration(keras.layers.Layer):
             error = outcomes[known, step] - share * centre
             distances = quantiles[known, step] - centre[:, None]
             for q in range(len(self.levels)):
-                if q != place and known.any():
-                    scores, level = self._scores(error, distances, q)
-                    found[:, step, q] = _log_factor(scores, level, dates[known], step + 1)
+                scores, level = self._scores(error, distances, q)
+                sound = np.isfinite(scores)  # where float32 can tell the quantiles apart
+                if q != place and sound.any():
+                    found[:, step, q] = _log_factor(
+                        scores[sound], level, dates[known][sound], step + 1
+                    )
         return found
 
     def _scores(self, error, distances, q):
         """Conformity scores of one level, and the share of them that should be below 1."""
         level = self.levels[q]
         mirror = [i for i, other in enumerate(self.levels) if abs(other - (1 - level)) < 1e-6]
-        own = error / distances[:, q]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own, other = (error / distances[:, place] for place in (q, *mirror, q)[:2])
         if not mirror:
             return own, max(level, 1 - level)
-        return np.maximum(own, error / distances[:, mirror[0]]), abs(2 * level - 1)
+        return np.maximum(own, other), abs(2 * level - 1)
 
     def get_config(self):
         """Returns the constructor's arguments."""

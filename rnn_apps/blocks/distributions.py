@@ -13,6 +13,7 @@ import tensorflow as tf
 _MEAN_RANKS = 200  # at which a quantile function is read for its mean
 _LEAST_DF = 2.1  # of a Student's t with a variance
 _MOST_DF = 200.0  # of one that could be told from a normal distribution
+_MOST_RETURN = 40.0  # a log return that float32 can hold the exponential of, times a price
 
 
 def check_levels(levels):
@@ -29,7 +30,8 @@ def check_levels(levels):
         (0.1, 0.5, 0.9)
     """
     found = tuple(float(level) for level in levels)
-    if not found or min(found) <= 0 or max(found) >= 1 or list(found) != sorted(set(found)):
+    inside = all(0 < level < 1 for level in found)  # NaN is not
+    if not found or not inside or list(found) != sorted(set(found)):
         raise ValueError(
             f"Quantile levels came as {list(levels)}; give one or more numbers between 0 and 1, "
             "each larger than the one before, such as [0.1, 0.5, 0.9]."
@@ -117,7 +119,17 @@ def mean_of_exponential(quantiles, levels):
     """The mean of exp(x) from quantiles of x, as `interpolated` reads them: (B, U, Q) → (B, U)."""
     scores = normal_scores((np.arange(_MEAN_RANKS) + 0.5) / _MEAN_RANKS).astype("float32")
     scores = tf.constant(np.tile(scores[None, :, None], [1, 1, quantiles.shape[1]]))
-    return tf.reduce_mean(tf.exp(interpolated(quantiles, levels, scores)), axis=1)
+    return tf.reduce_mean(growth(interpolated(quantiles, levels, scores)), axis=1)
+
+
+def growth(returns):
+    """What a price is multiplied by, exp(log return), within what float32 can hold: (…) → (…).
+
+    Example:
+        >>> growth(tf.constant([0.0, 1000.0])).numpy().tolist()
+        [1.0, 2.3538526683701997e+17]
+    """
+    return tf.exp(tf.clip_by_value(returns, -_MOST_RETURN, _MOST_RETURN))
 
 
 def empirical_quantiles(paths, levels):

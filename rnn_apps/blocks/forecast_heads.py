@@ -1,7 +1,8 @@
 """Heads of a forecaster: from the state at an origin to the distribution of what comes after it.
 
 Both take `states` float (B, H) and `scale` float32 (B, 1), the usual size of one step's return, and
-know two things: what is trained (`call`), and the forecast (`forecast`).
+know two things: what is trained (`call`), and the forecast (`forecast`). Both compute in float32,
+whatever the dtype policy.
 """
 
 import keras
@@ -40,9 +41,10 @@ class QuantileHead(keras.layers.Layer):
     def __init__(
         self, levels, horizon, spread, *, kind, cell="gru", units=32, dropout=0.0, **kwargs
     ):
-        super().__init__(**kwargs)
-        self.levels = tuple(levels)
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.levels = distributions.check_levels(levels)
         self.horizon = horizon
+        self.spread = tuple(spread)
         self.centre = distributions.middle(levels)
         initial = distributions.unordered(spread, self.centre).tolist()
         self.decoder = HorizonDecoder(
@@ -70,6 +72,11 @@ class QuantileHead(keras.layers.Layer):
         scores = distributions.random_walk_scores(paths, self.horizon)
         return self(states, scale), tf.constant(scores)
 
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        own = {"levels": self.levels, "horizon": self.horizon, "spread": self.spread}
+        return {**super().get_config(), **own, **_of_decoder(self.decoder)}
+
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
 class StudentTHead(keras.layers.Layer):
@@ -96,8 +103,8 @@ class StudentTHead(keras.layers.Layer):
     """
 
     def __init__(self, levels, horizon, *, kind, cell="gru", units=32, dropout=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.levels = tuple(levels)
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.levels = distributions.check_levels(levels)
         self.horizon = horizon
         self.is_fed = kind == "recurrent"
         self.decoder = HorizonDecoder(
@@ -150,3 +157,14 @@ class StudentTHead(keras.layers.Layer):
         *_, moves = tf.while_loop(lambda place, *_: place < self.horizon, step, start)
         moves = tf.reshape(moves.stack(), [self.horizon, rows, samples])
         return tf.transpose(moves, [1, 2, 0])
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        own = {"levels": self.levels, "horizon": self.horizon}
+        return {**super().get_config(), **own, **_of_decoder(self.decoder)}
+
+
+def _of_decoder(decoder):
+    """A decoder's own arguments, which its head takes too."""
+    config = decoder.get_config()
+    return {name: config[name] for name in ("kind", "cell", "units", "dropout")}

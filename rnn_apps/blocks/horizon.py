@@ -13,7 +13,8 @@ class HorizonDecoder(keras.layers.Layer):
     `"direct"` reads all steps off the state by one dense layer, as the sequence-to-sequence
     forecaster of Wen et al. (2017, section 3.1) does. `"recurrent"` is an encoder-decoder
     (Sutskever et al., 2014): the state begins a second recurrent network that goes through the
-    steps, and may be fed what came at the step before.
+    steps, and may be fed what came at the step before. It computes in float32, whatever the dtype
+    policy, as the returns of a day need.
 
     Args:
         kind: "direct" or "recurrent".
@@ -41,7 +42,7 @@ class HorizonDecoder(keras.layers.Layer):
     def __init__(
         self, kind, horizon, size, *, initial=None, cell="gru", units=32, dropout=0.0, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         if kind not in ("direct", "recurrent"):
             raise ValueError(f"kind={kind!r} is no decoder; give 'direct' or 'recurrent'.")
         self.kind = kind
@@ -50,15 +51,18 @@ class HorizonDecoder(keras.layers.Layer):
         self.initial = initial
         self.cell = cell
         self.units = units
-        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype="float32")
         steps = horizon if kind == "direct" else 1
         self.read = keras.layers.Dense(
-            steps * size, use_bias=False, kernel_initializer="zeros", name="read"
+            steps * size, use_bias=False, kernel_initializer="zeros", name="read", dtype="float32"
         )
         if kind == "recurrent":
-            self.stack = RecurrentStack(cell, units, returns="both", name="stack")
+            self.stack = RecurrentStack(cell, units, returns="both", name="stack", dtype="float32")
             self.begin = keras.layers.Dense(
-                units * len(self.stack.get_initial_state(1)[0]), activation="tanh", name="begin"
+                units * len(self.stack.get_initial_state(1)[0]),
+                activation="tanh",
+                name="begin",
+                dtype="float32",
             )
 
     def build(self, states_shape, fed_shape=None):
@@ -81,12 +85,12 @@ class HorizonDecoder(keras.layers.Layer):
         states = self.dropout(states, training=training)
         if self.kind == "direct":
             raw = tf.reshape(self.read(states), [-1, self.horizon, self.size])
-            return tf.cast(raw, tf.float32) + self.bias
+            return raw + self.bias
         fed = tf.zeros([tf.shape(states)[0], self.horizon, 1]) if fed is None else fed
         sequence, _ = self.stack(
             self._inputs(fed), initial_state=self.start(states), training=training
         )
-        return tf.cast(self.read(sequence), tf.float32) + self.bias
+        return self.read(sequence) + self.bias
 
     def _inputs(self, fed):
         steps = tf.eye(self.horizon, batch_shape=[tf.shape(fed)[0]])
@@ -111,7 +115,7 @@ class HorizonDecoder(keras.layers.Layer):
         sequence, state = self.stack(
             tf.concat([fed, which], -1)[:, None], initial_state=state, training=False
         )
-        return tf.cast(self.read(sequence)[:, 0], tf.float32) + self.bias[place], state
+        return self.read(sequence)[:, 0] + self.bias[place], state
 
     def get_config(self):
         """Returns the constructor's arguments."""

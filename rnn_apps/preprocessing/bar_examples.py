@@ -11,7 +11,8 @@ def parse(serialized, beside):
 
     Args:
         serialized: string (B,). Each example has a float list `close`, and `open`, `high`, `low`
-            and `volume` where known, one number a bar, oldest first.
+            and `volume` where known, one number a bar, oldest first. Where a list is shorter than
+            `close`, its last numbers count as missing.
         beside: {name: `tf.TensorSpec`} of the request's other inputs, which are features too.
 
     Returns:
@@ -25,7 +26,8 @@ def parse(serialized, beside):
         if spec.shape.rank == 2:
             wanted[name] = tf.io.FixedLenSequenceFeature([], kind, True, 0)
         else:
-            wanted[name] = tf.io.FixedLenFeature([], kind, "" if kind == tf.string else 0.0)
+            unknown = "" if kind == tf.string else float("nan")
+            wanted[name] = tf.io.FixedLenFeature([], kind, unknown)
     found = tf.io.parse_example(serialized, wanted)
     length = tf.shape(found["close"])[1]
     fields = [_as_long(found[name], length, float("nan")) for name in FIELDS]

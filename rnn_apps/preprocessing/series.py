@@ -14,6 +14,8 @@ import tensorflow as tf
 FIELDS = ("open", "high", "low", "close", "volume")
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(len(FIELDS))
 _DECAY = 0.94  # of the variance that scales a window: RiskMetrics (1996), table 5.9, daily data
+_LEAST, _MOST = 1e-15, 1e15  # of a price, so that float32 can hold the ratio of any two
+_LEAST_WEIGHT = 1e-20  # of a prior; a sum of weights is never zero
 _LIMIT = 8.0  # features are cut here, in standard deviations of the training bars
 _LEAST_SCALE = 1e-5  # of a series that stands still
 FEATURES = (
@@ -40,8 +42,9 @@ CALENDAR_FEATURES = ("days since", "Monday", "Tuesday", "Wednesday", "Thursday",
 def compact(bars, dates=None):
     """Moves the bars with a price to the front of each row, in their order.
 
-    A bar has a price if its close is finite and above zero. What else of it makes no sense (a
-    range that does not hold open and close, a volume of zero) becomes NaN.
+    A bar has a price if its close is above zero (from 1e-15 to 1e15, so that float32 can hold what
+    is made of it). What else of it makes no sense (a range that does not hold open and close, a
+    volume of zero) becomes NaN.
 
     Args:
         bars: float32 (B, T, 5), the fields of `FIELDS`, prices in currency; NaN where unknown.
@@ -54,7 +57,7 @@ def compact(bars, dates=None):
         or None.
     """
     close = bars[..., CLOSE]
-    known = tf.math.is_finite(close) & (close > 0)  # (B, T)
+    known = (close >= _LEAST) & (close <= _MOST)  # (B, T); NaN is neither
     order = tf.argsort(tf.cast(~known, tf.int32), axis=1, stable=True)
     moved = tf.gather(_plausible(bars), order, axis=1, batch_dims=1)
     mask = tf.gather(known, order, axis=1, batch_dims=1)
@@ -98,16 +101,17 @@ def last_bars(known, window):
         window: int, the most bars to keep.
 
     Returns:
-        The same dict without `places`, T at most `window`.
+        The same dict without `places`, T at most `window`; it is as if there had been no others.
     """
     length = tf.reduce_sum(tf.cast(known["mask"], tf.int32), -1)  # (B,)
     steps = tf.range(tf.minimum(window, tf.shape(known["mask"])[1]))
     places = tf.maximum(length - window, 0)[:, None] + steps
-    return {
+    kept = {
         name: None if values is None else tf.gather(values, places, axis=1, batch_dims=1)
         for name, values in known.items()
         if name != "places"
     }
+    return kept | {"gaps": tf.where(steps > 0, kept["gaps"], 1.0)}
 
 
 def features(known, volatility):
@@ -185,13 +189,13 @@ def first_leak(function, inputs, seed=0):
         0
     """
     inputs = np.asarray(inputs, np.float32)
-    before = np.asarray(function(tf.constant(inputs)))
+    before = np.asarray(function(tf.constant(inputs)), np.float64)
     noise = np.random.default_rng(seed).uniform(0.5, 2.0, inputs.shape).astype(np.float32)
     leaking = []
     for step in range(inputs.shape[1] - 1):
         other = inputs.copy()
         other[:, step + 1 :] *= noise[:, step + 1 :]
-        after = np.asarray(function(tf.constant(other)))
+        after = np.asarray(function(tf.constant(other)), np.float64)
         same = np.isclose(before[0, : step + 1], after[0, : step + 1], rtol=1e-4, atol=1e-5)
         leaking += np.flatnonzero(~same.reshape(step + 1, -1).all(-1)).tolist()
     return min(leaking, default=None)
@@ -207,16 +211,17 @@ def _log(ratio):
 
 
 def _plausible(bars):
-    """Replaces by NaN the open, high and low of a bar that contradict it, and a volume below 1."""
+    """Makes open, high and low NaN where one of them contradicts the bar, and a volume of zero."""
     prices, volume = bars[..., :VOLUME], bars[..., VOLUME:]
     slack = 1 + 1e-4  # adjusted prices are rounded
     high, low = prices[..., HIGH] * slack, prices[..., LOW] / slack
     ends = tf.stack([prices[..., OPEN], prices[..., CLOSE]], -1)
-    fits = (low > 0) & (tf.reduce_max(ends, -1) <= high) & (tf.reduce_min(ends, -1) >= low)
+    fits = (low >= _LEAST) & (high <= _MOST)
+    fits &= (tf.reduce_max(ends, -1) <= high) & (tf.reduce_min(ends, -1) >= low)
     fits &= tf.reduce_all(tf.math.is_finite(prices), -1)  # (B, T)
     unknown = tf.fill(tf.shape(volume), math.nan)
     others = tf.where(fits[..., None], prices[..., :CLOSE], unknown)
-    known = tf.math.is_finite(volume) & (volume > 0)
+    known = tf.math.is_finite(volume) & (volume >= _LEAST)
     return tf.concat([others, prices[..., CLOSE:], tf.where(known, volume, unknown)], axis=-1)
 
 
@@ -240,7 +245,7 @@ def _weighted(values, weights, decay, prior):
     powers = decay ** tf.cast(steps, tf.float32)
     kernel = tf.where(behind >= 0, tf.gather(powers, tf.maximum(behind, 0)), 0.0)
     total = tf.linalg.matmul(weights, kernel, transpose_b=True)
-    first = powers * decay / (1 - decay)
+    first = tf.maximum(powers * decay / (1 - decay), _LEAST_WEIGHT)
     sums = tf.linalg.matmul(values * weights, kernel, transpose_b=True)
     return (sums + first * prior) / (total + first)
 

@@ -38,9 +38,13 @@ class SeriesReader:
             ones; and, without `window`, `places` int32 (B, T), where the last known bar up to
             each has gone.
         """
-        known = series.compact(inputs["bars"], inputs.get("dates"))
-        if window is not None:
-            known = series.last_bars(known, window)
+        bars, dates = inputs["bars"], inputs.get("dates")
+        if window is None:
+            known = series.compact(bars, dates)
+        else:
+            bars = _one_at_least(bars, np.nan)
+            dates = None if dates is None else _one_at_least(dates, 0)
+            known = series.last_bars(series.compact(bars, dates), window)
         columns, scale = series.features(known, self.volatility)
         columns = series.standardise(columns, self.mean, self.deviation)
         for column, facts in self.static_facts.items():
@@ -57,17 +61,30 @@ class SeriesReader:
         }
 
 
+def _one_at_least(values, filler):
+    """Gives rows without any step one that says nothing: (B, T, …) → (B, max(T, 1), …)."""
+    beyond = [[0, 0], [0, tf.maximum(1 - tf.shape(values)[1], 0)]]
+    return tf.pad(values, beyond + [[0, 0]] * (values.shape.rank - 2), constant_values=filler)
+
+
 def refuse_leak(encoder, width):
-    """Refuses an encoder whose output at a step depends on a later one.
+    """Refuses an encoder whose output at a step depends on a later one, or is not one a step.
 
     Args:
         encoder: float32 (1, T, F) → float32 (1, T, H).
         width: int, F.
 
     Raises:
-        ValueError: if it looks ahead.
+        ValueError: if it looks ahead, or gives something else.
     """
-    leak = series.first_leak(encoder, np.ones([1, 12, width], np.float32))
+    steps = np.ones([1, 12, width], np.float32)
+    shape = encoder(tf.constant(steps)).shape
+    if shape.rank != 3 or shape[1] != 12:
+        raise ValueError(
+            f"The encoder made {tuple(shape)} of {steps.shape}; it must give a state for each "
+            "step, (batch, steps, units), as keras.layers.GRU(8, return_sequences=True) does."
+        )
+    leak = series.first_leak(encoder, steps)
     if leak is not None:
         raise ValueError(
             f"The encoder looks ahead: its output at step {leak} depends on a later one, so it "
