@@ -5,7 +5,7 @@ import typing
 import tensorflow as tf
 
 from rnn_apps.blocks.constraints import Constraints, length_penalty, log_sums, per_row
-from rnn_apps.blocks.decoding import count_rows, longest, row_invariant, same_shapes
+from rnn_apps.blocks.decoding import count_rows, longest, repeat_while
 
 NO_SCORE = -1e9
 """Score of a place without a hypothesis: finite, since JSON has no infinity."""
@@ -166,14 +166,11 @@ class _Search:
             done |= (place + 1 >= self.limits[:, 0]) | ~self._can_improve(live, kept, place + 1)
             flat = tf.reshape(tf.range(self.rows)[:, None] * self.beams + parents, [-1])
             state = tf.nest.map_structure(lambda leaf: tf.gather(leaf, flat), state)
-            return place + 1, live, kept, done, same_shapes(state, first)
+            return place + 1, live, kept, done, state
 
         start = (tf.constant(0), live, kept, tf.zeros([self.rows], tf.bool), first)
-        _, live, kept, _, _ = tf.while_loop(
-            lambda place, live, kept, done, state: ~tf.reduce_all(done),
-            body,
-            start,
-            shape_invariants=tf.nest.map_structure(row_invariant, start),
+        _, live, kept, _, _ = repeat_while(
+            lambda place, live, kept, done, state: ~tf.reduce_all(done), body, start
         )
         return self._finish(live, kept)
 

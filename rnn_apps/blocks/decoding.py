@@ -125,13 +125,7 @@ def sample(
     _check(temperature=temperature, top_k=top_k, top_p=top_p)
     rules = Constraints(end, min_length, no_repeat_ngram, tuple(suppress))
     rows = count_rows(state)
-    limit = longest(max_length)
-    uniforms = tf.map_fn(
-        lambda own: tf.random.stateless_uniform(tf.stack([limit]), tf.stack([own, 0])),
-        per_row(seed, rows, tf.int32),
-        fn_output_signature=tf.TensorSpec([None], tf.float32),
-    )
-    uniforms = tf.reshape(uniforms, [rows, limit])
+    uniforms = _uniforms(per_row(seed, rows, tf.int32), longest(max_length))
     temperature = per_row(temperature, rows, tf.float32)[:, None]
     top_p = per_row(top_p, rows, tf.float32)[:, None]
     most = top_k if isinstance(top_k, int) else None
@@ -151,6 +145,17 @@ def sample(
         return tf.minimum(chosen, last)
 
     return _walk(step, state, choose, most, rules, begin, max_length, 0.0, padding)
+
+
+def _uniforms(seeds, steps):
+    """Draw numbers in [0, 1) for each row from its own seed: float32 (B, steps)."""
+    seeds = tf.concat([seeds, [0]], 0)  # a loop over no rows could not be stacked
+    drawn = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform(tf.stack([steps]), tf.stack([seed, 0])),
+        seeds,
+        fn_output_signature=tf.TensorSpec([None], tf.float32),
+    )
+    return drawn[:-1]
 
 
 def _check(temperature, top_k, top_p):
@@ -197,17 +202,8 @@ def _walk(step, state, choose, most, rules, begin, max_length, alpha, padding):
         lengths += tf.where(done, 0, 1)
         token_ids = tf.where(tf.range(width) == place, token[:, None], token_ids)
         done |= (token == rules.end) | (place + 1 >= limits)
-        return (
-            place + 1,
-            token_ids,
-            token,
-            lengths,
-            log_probs,
-            done,
-            same_shapes(state, first_state),
-        )
+        return place + 1, token_ids, token, lengths, log_probs, done, state
 
-    first_state = state
     token_ids = tf.fill(tf.stack([rows, width]), padding)
     start = (
         tf.constant(0),
@@ -218,11 +214,8 @@ def _walk(step, state, choose, most, rules, begin, max_length, alpha, padding):
         tf.zeros([rows], tf.bool),
         state,
     )
-    _, token_ids, _, lengths, log_probs, _, _ = tf.while_loop(
-        lambda place, *rest: ~tf.reduce_all(rest[-2]),
-        body,
-        start,
-        shape_invariants=tf.nest.map_structure(row_invariant, start),
+    _, token_ids, _, lengths, log_probs, _, _ = repeat_while(
+        lambda place, *rest: ~tf.reduce_all(rest[-2]), body, start
     )
     alphas = per_row(alpha, rows, tf.float32)
     return Decoded(token_ids, lengths, log_probs / length_penalty(lengths, alphas))
@@ -233,15 +226,25 @@ def longest(max_length):
     return tf.maximum(tf.reduce_max(tf.cast(max_length, tf.int32)), 1)
 
 
-def row_invariant(tensor):
-    """Return the shape of a loop variable whose number of rows is not known."""
-    return tf.TensorShape([None, *tensor.shape[1:]]) if tensor.shape.rank else tensor.shape
+def repeat_while(wanted, body, variables):
+    """Run `tf.while_loop` over variables whose number of rows, and nothing else, may be unknown.
 
+    Args:
+        wanted: `(*variables) → bool ()`, whether to go on.
+        body: `(*variables) → variables`.
+        variables: Tuple of nests of tensors; of those that are not (), the first dimension is rows.
 
-def same_shapes(state, first):
-    """Return a state with the static shapes of the first one, whatever its rows."""
+    Returns:
+        The variables in the end.
+    """
 
-    def ensured(new, old):
-        return tf.ensure_shape(new, row_invariant(old))
+    def shape(tensor):
+        return tf.TensorShape([None, *tensor.shape[1:]]) if tensor.shape.rank else tensor.shape
 
-    return tf.nest.map_structure(ensured, state, first)
+    def ensured(*before):
+        return tf.nest.map_structure(
+            lambda new, old: tf.ensure_shape(new, shape(old)), body(*before), variables
+        )
+
+    shapes = tf.nest.map_structure(shape, variables)
+    return tf.while_loop(wanted, ensured, variables, shape_invariants=shapes)
