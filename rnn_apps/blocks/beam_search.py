@@ -213,6 +213,9 @@ class _Search:
         values, ids = self.rules.best(logits, k, live.token_ids, place)  # (B, K, k)
         values -= log_sums(logits)[..., None]
         still = live.frozen | done[:, None]
+        coverage = live.coverage
+        if self.betas is not None:
+            coverage += tf.where(still[..., None], 0.0, tf.cast(weights, tf.float32))
         only = tf.where(tf.range(k) == 0, 0.0, _DEAD)  # a frozen beam has one continuation
         totals = live.log_probs[..., None] + tf.where(still[..., None], only, values)
         lengths = live.lengths + tf.cast(~still, tf.int32)
@@ -228,9 +231,6 @@ class _Search:
         last = tf.gather(tf.reshape(ids, flat), places, batch_dims=1)
         last = tf.where(still, self.padding, last)
         totals = tf.gather(tf.reshape(totals, flat), places, batch_dims=1)
-        coverage = live.coverage
-        if self.betas is not None:
-            coverage += tf.cast(weights, tf.float32)
         written = (tf.range(self.width) == place) & ~still[..., None]
         grown = _Live(
             token_ids=tf.where(written, last[..., None], chosen(live.token_ids)),
