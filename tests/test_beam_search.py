@@ -226,6 +226,38 @@ def test_a_good_ending_is_not_lost_when_beams_that_never_end_outrank_it():
     assert int(found.count[0]) == 1
 
 
+def test_an_ended_beam_keeps_its_place():
+    table = np.full((V, V), -30.0)
+    table[BEGIN, [END, 3, 4]] = np.log([0.5, 0.3, 0.2])
+    table[3, [0, 4]] = np.log([0.6, 0.4])
+    table[0, [END, 3]] = np.log([0.1, 0.9])
+    table[4, END] = 0
+    found = beam_search(chain(table), tf.zeros([1, 1]), **IDS, max_length=4, beams=2)
+    # beside it there is room for 3 0 alone, not for 3 4 END
+    assert (tokens(found, 0), int(found.count[0])) == ([END], 1)
+
+
+def test_no_more_is_kept_than_the_row_has_beams():
+    table = np.full((V, V), -30.0)
+    table[:, [END, 3]] = np.log([0.3, 0.7])  # each step ends a beam that outranks the last
+    settings = {**IDS, "max_length": 6, "length_penalty": 3.0}
+    found = beam_search(chain(table), tf.zeros([1, 1]), beams=4, beam_size=2, **settings)
+    alone = beam_search(chain(table), tf.zeros([1, 1]), beams=2, **settings)
+    assert int(found.count[0]) == 2
+    np.testing.assert_array_equal(found.token_ids[:, :2], alone.token_ids)
+
+
+def test_a_row_of_one_beam_beside_rows_of_more_is_greedy():
+    network = Light(vocabulary=9)
+    sizes = np.array([1, 1, 1, 1, 1, 5], "int32")
+    settings = {"max_length": 12, "length_penalty": 1.0}
+    found = search(network, beams=5, beam_size=sizes, **settings)
+    likeliest = search(network, find=greedy, **settings)
+    np.testing.assert_array_equal(found.token_ids[:5, 0], likeliest.token_ids[:5])
+    whole = search(network, beams=5, **settings)
+    assert np.any(whole.token_ids[:5, 0] != likeliest.token_ids[:5])
+
+
 def counting(table, calls):
     def step(token_ids, state):
         calls.append(1)
@@ -330,7 +362,7 @@ def test_no_rows_give_no_hypotheses_and_eager_is_compiled(decoder):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_a_saved_model_searches_the_same_without_this_package(tmp_path):
+def test_a_reloaded_saved_model_searches_the_same(tmp_path):
     decoder = decoder_of("lstm", 1)
 
     def answer(memory, mask, beam_size, alpha):

@@ -63,6 +63,20 @@ def test_stepping_is_the_whole_target_at_once(settings, tied):
         np.testing.assert_allclose(weights, at_once, atol=1e-5)
 
 
+def test_hidden_vectors_are_the_tanh_of_context_and_state():
+    decoder = decoder_of(num_layers=2)
+    state = decoder.start(MEMORY, MASK)
+    means = [MEMORY[row, : MASK[row].sum()].mean(0) for row in range(B)]
+    kernel, bias = decoder.bridge.get_weights()
+    np.testing.assert_allclose(np.concatenate(tf.nest.flatten(state), -1),
+                               np.tanh(means @ kernel + bias), atol=1e-5)  # fmt: skip
+    states, _ = decoder.stack(decoder.embedding(TOKEN_IDS), initial_state=state)
+    context = decoder.attention(states, MEMORY, memory_mask=MASK)
+    kernel, bias = decoder.combine.get_weights()
+    expected = np.tanh(np.concatenate([context, states], -1) @ kernel + bias)
+    np.testing.assert_allclose(decoder.hidden(TOKEN_IDS, MEMORY, MASK), expected, atol=1e-5)
+
+
 def test_the_training_kernel_gives_the_same_numbers():
     decoder = decoder_of(cell="lstm", num_layers=2)
     whole = decoder(TOKEN_IDS, MEMORY, memory_mask=MASK, training=True)  # no dropout set

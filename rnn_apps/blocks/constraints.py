@@ -15,7 +15,6 @@ class Constraints(typing.NamedTuple):
         end: int, id of the end token.
         min_length: int, or int32 (B,): the least number of tokens, the end token among them.
         no_repeat_ngram: int, n: no n tokens come twice in a row's hypothesis; 0 for no such rule.
-            The end token is free of it.
         suppress: Ids that are never written, such as those of padding, unknown and begin.
 
     Example:
@@ -82,7 +81,6 @@ class Constraints(typing.NamedTuple):
             last = tf.gather(token_ids, tf.minimum(at, tf.shape(token_ids)[2] - 1), axis=2)
             same &= token_ids[:, :, place : place + windows] == last[..., None]
         words = token_ids[:, :, n - 1 : n - 1 + windows]  # (B, K, W)
-        same &= words != self.end
         rows = tf.broadcast_to(
             tf.range(shape[0] * shape[1])[:, None], [shape[0] * shape[1], windows]
         )
