@@ -6,22 +6,37 @@ Q quantiles, C classes.
 """
 
 from rnn_apps.blocks.attention import AttentionPooling, SequencePooling
+from rnn_apps.blocks.beam_search import Beams, beam_search
+from rnn_apps.blocks.decoder import AttentionDecoder
+from rnn_apps.blocks.decoding import Decoded, greedy, sample
 from rnn_apps.blocks.embedding import TokenEmbedding
 from rnn_apps.blocks.gradient_flow import gradient_flow, plot_gradient_flow
 from rnn_apps.blocks.initializers import LongMemory
+from rnn_apps.blocks.memory_attention import MemoryAttention
 from rnn_apps.blocks.ordinal import OrdinalHead
 from rnn_apps.blocks.recurrent import GRU, LSTM, RecurrentStack, SimpleRNN
+from rnn_apps.blocks.tied_embedding import TiedEmbedding
+from rnn_apps.blocks.vocabulary_loss import vocabulary_loss
 
 __all__ = [
     "GRU",
     "LSTM",
+    "AttentionDecoder",
     "AttentionPooling",
+    "Beams",
+    "Decoded",
     "LongMemory",
+    "MemoryAttention",
     "OrdinalHead",
     "RecurrentStack",
     "SequencePooling",
     "SimpleRNN",
+    "TiedEmbedding",
     "TokenEmbedding",
+    "beam_search",
     "gradient_flow",
+    "greedy",
     "plot_gradient_flow",
+    "sample",
+    "vocabulary_loss",
 ]

@@ -1,6 +1,7 @@
 """From a sequence to a vector: attention pooling, maximum, mean and last step over a mask."""
 
 import keras
+import tensorflow as tf
 
 _POOLINGS = ("attention", "max", "mean", "last")
 
@@ -86,9 +87,9 @@ def masked_softmax(scores, mask=None):
     array([[0.5, 0.5, 0. ]], dtype=float32)
     """
     if mask is None:
-        return keras.ops.softmax(scores)
+        return tf.nn.softmax(scores)  # Keras's warns of an axis of one
     mask = keras.ops.cast(mask, "bool")
-    weights = keras.ops.softmax(keras.ops.where(mask, scores, -1e9))
+    weights = tf.nn.softmax(keras.ops.where(mask, scores, -1e9))
     return keras.ops.where(mask, weights, 0.0)
 
 
