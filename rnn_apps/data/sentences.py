@@ -31,6 +31,7 @@ _TENSES = {"present": 8, "past": 7, "future": 2, "can": 1, "have to": 1, "should
            "want to": 1, "like to": 1}  # fmt: skip
 _VERBS = ((words.TRANSITIVE, 10), (words.INTRANSITIVE, 3), (words.MOVING, 3), (words.GIVING, 2))
 _DETERMINERS = {"the": 8, "a": 5, "this": 2, "my": 2, "his": 1, "our": 1, "every": 1, "many": 1}
+_SUBJECTS = {"I": 6, "he": 2, "she": 2, "we": 2, "they": 2}  # "ich" alone has forms of its own
 _TOO_MANY = ("every", "many")  # beside "not" they would say more than one thing
 # "Sie" may be "her" or "them", and subject or object, so that these are no objects.
 _OBJECTS = tuple(p for p in words.PRONOUNS if p.english in ("I", "he", "we"))
@@ -49,7 +50,7 @@ class BuiltinSentences(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     keys = ("en", "de")
-    fingerprint = "42876fb3921b5a3cf3498f3acc8e82ed0baf5835f23a4d025abba95f16d29264"
+    fingerprint = "3785b30db6ff96070b5df154aa1e8702d3042d01039808941956a9ae39c75932"
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -84,14 +85,26 @@ def generate(split, size=None):
         10
     """
     writer = _Writer(split)
+    known = None if split == "train" else _known()
     size = SIZES[split] if size is None else size
     found = {}
     while len(found) < size:
         sentence, pairs = writer.sentence()
-        text = english(sentence)
-        if len(text.split()) <= _LONGEST:
-            found.setdefault(text, (text, german(sentence), pairs))
+        pair = english(sentence), german(sentence)
+        fits = len(pair[0].split()) <= _LONGEST and (known is None or known >= _spellings(pair))
+        if fits:
+            found.setdefault(pair[0], (*pair, pairs))
     return list(found.values())
+
+
+@functools.cache
+def _known():
+    """All words as they are spelled in the training split."""
+    return frozenset().union(*(_spellings(row[:2]) for row in generate("train")))
+
+
+def _spellings(pair):
+    return {word.strip(",.?") for text in pair for word in text.split()}
 
 
 @functools.cache
@@ -272,8 +285,10 @@ class _Writer:
 
     def _subject(self, verb, clear=False, pronouns=True):
         """Who does it; `clear` if its German form must be a nominative and nothing else."""
-        if pronouns and self._chance(0.35):
-            return self.random.choice(_OBJECTS if clear else words.PRONOUNS)
+        if pronouns and self._chance(0.45):
+            some = {each: _SUBJECTS[each.english] for each in words.PRONOUNS}
+            some = {each: some[each] for each in _OBJECTS} if clear else some
+            return self._draw(some)
         return self._noun_phrase("subject", verb, ("person",), clear)
 
     def _object(self, verb, subject, negated):
