@@ -122,7 +122,8 @@ def drop_odd(columns, split, limits):
         if rows.any()
     ]
     if counts:
-        notes.insert(0, f"{split}: of {len(sources):,} pairs, {', '.join(counts)}.")
+        pairs = "1 pair" if len(sources) == 1 else f"{len(sources):,} pairs"
+        notes.insert(0, f"{split}: of {pairs}, {', '.join(counts)}.")
     keep = ~np.any([odd[kind] for kind in leaving], axis=0) if leaving else slice(None)
     if leaving and not keep.any():
         raise ValueError(f"{notes[0].removesuffix('.')}, and none is left; see to the data.")

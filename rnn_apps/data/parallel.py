@@ -65,8 +65,8 @@ def load_pairs(
     Example:
         >>> import pathlib, tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> _ = (folder / "train.en").write_text("yes\\nno\\n")
-        >>> _ = (folder / "train.de").write_text("ja\\nnein\\n")
+        >>> _ = (folder / "train.en").write_text("yes\nno\n")
+        >>> _ = (folder / "train.de").write_text("ja\nnein\n")
         >>> splits = load_pairs(f"{folder}/train.en+train.de", validation_fraction=0)
         >>> next(splits.train.as_numpy_iterator())
         {'source': b'yes', 'target': b'ja'}
