@@ -148,6 +148,22 @@ def test_p_values_are_small_for_a_difference_and_even_for_none():
     assert min(found.values()) > 0.001 and 0.2 < np.median(list(found.values())) < 0.8
 
 
+def test_the_p_value_is_that_of_all_exchanges_written_out():
+    references = [[text] for text in random_texts(8, seed=14, shortest=5)]
+    scores = TextScores(references)
+    texts = [altered([some[0] for some in references], share) for share in (0.3, 0.5)]
+    own, other = map(scores.statistics, texts)
+    masks = np.array(list(np.ndindex((2,) * 8)))[..., None]
+    swapped = [np.where(masks == side, own, other).sum(axis=1) for side in (0, 1)]
+    by_chance = np.abs(score(swapped[0]) - score(swapped[1]))
+    found = np.abs(score(own.sum(axis=0)) - score(other.sum(axis=0)))
+    exact = (by_chance >= found - 1e-9).mean(axis=0)
+    drawn = module._differences(own, other, np.zeros((4000, len(METRICS))), 0)
+    for place, name in enumerate(METRICS[:4]):
+        assert drawn[name]["p_value"] == pytest.approx(exact[place], abs=0.03), name
+    assert 0.05 < exact[0] < 0.8
+
+
 def test_the_verdict_says_who_wins_and_by_how_much():
     references = random_texts(200, seed=11, shortest=4)
     good, bad = altered(references, 0.2), altered(references, 0.6)
@@ -257,6 +273,11 @@ def test_the_table_of_words_begins_where_the_source_does():
         ["Hunde schlafen", "wir sehen Hunde", "sie sehen Hunde"],
     )
     assert word_table(*train, ["Dogs", "See", "see"]) == ["Hunde", "Sehen", "sehen"]
+    train = (
+        ["A dog sleeps", "A dog barks", "we see a book"],
+        ["Ein Hund schläft", "Ein Hund bellt", "wir sehen ein Buch"],
+    )
+    assert word_table(*train, ["a", "A dog"]) == ["ein", "Ein Hund"]
     assert word_table([], [], ["x y"]) == ["x y"] == word_table([""], [""], ["x y"])
     assert word_table(["a", ""], ["", "b"], ["a"]) == ["a"]
     with pytest.raises(ValueError, match="2 training sources came with 1 targets"):
