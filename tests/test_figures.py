@@ -55,7 +55,9 @@ def test_imdb_without_pretraining(tmp_path):
 @pytest.mark.slow
 @pytest.mark.real_data
 @needs_prices
-@pytest.mark.parametrize(("horizon", "trailing", "weighted"), [(5, 0.985, 1.0), (20, 0.995, 1.0)])
+@pytest.mark.parametrize(
+    ("horizon", "trailing", "weighted"), [(5, 0.985, 1.0), (20, 0.995, 1.0)]
+)
 def test_prices_are_forecast_better_than_by_persistence(tmp_path, horizon, trailing, weighted):
     config = BENCHMARKS / f"prices_{horizon}.yaml"
     report = report_of(tmp_path, "forecasting", "--config", config, "--data", PRICES)

@@ -6,12 +6,15 @@ One way to name data everywhere: `builtin`, `tfds:NAME`, or the path of a CSV, T
 from rnn_apps.data.bars import FIELDS, Bars, as_bars
 from rnn_apps.data.calendars import future_dates
 from rnn_apps.data.examples import as_columns, as_dataset, fingerprint
+from rnn_apps.data.pair_checks import PairLimits
+from rnn_apps.data.parallel import load_pairs
 from rnn_apps.data.price_splits import load_bars
 from rnn_apps.data.splits import Splits, load
 
 __all__ = [
     "FIELDS",
     "Bars",
+    "PairLimits",
     "Splits",
     "as_bars",
     "as_columns",
@@ -20,4 +23,5 @@ __all__ = [
     "future_dates",
     "load",
     "load_bars",
+    "load_pairs",
 ]
