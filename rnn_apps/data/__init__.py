@@ -7,6 +7,8 @@ from rnn_apps.data.bars import FIELDS, Bars, as_bars
 from rnn_apps.data.calendars import future_dates
 from rnn_apps.data.examples import as_columns, as_dataset, fingerprint
 from rnn_apps.data.forecast_frames import forecast_frame, frame_records
+from rnn_apps.data.pair_checks import PairLimits
+from rnn_apps.data.parallel import load_pairs
 from rnn_apps.data.price_splits import load_bars
 from rnn_apps.data.requests import read_bars, read_requests
 from rnn_apps.data.splits import Splits, load
@@ -14,6 +16,7 @@ from rnn_apps.data.splits import Splits, load
 __all__ = [
     "FIELDS",
     "Bars",
+    "PairLimits",
     "Splits",
     "as_bars",
     "as_columns",
@@ -24,6 +27,7 @@ __all__ = [
     "future_dates",
     "load",
     "load_bars",
+    "load_pairs",
     "read_bars",
     "read_requests",
 ]

@@ -129,6 +129,39 @@ def columns_of(path):
     return next(csv.reader([first], delimiter="\t" if parse is _tsv else ","))
 
 
+def read_lines(path):
+    r"""Reads a file of one text per line.
+
+    Lines end at "\n" (or "\r\n") and at nothing else: a line may hold tabs and any other
+    separator of Unicode's. An empty line is an empty text.
+
+    Args:
+        path: a file in UTF-8, unpacked if its name ends in `.gz`.
+
+    Returns:
+        An object array (N,) of `str`.
+
+    Raises:
+        OSError: as `read`.
+        ValueError: if it is empty or not UTF-8.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "train.en")
+        >>> _ = path.write_text("one\n\nthree\n")
+        >>> read_lines(path).tolist()
+        ['one', '', 'three']
+    """
+    path = Path(path)
+    text = _text(path)
+    if not text.strip():
+        raise ValueError(f"{path} is empty; it must hold one text per line.")
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    column = np.empty(len(lines), dtype=object)
+    column[:] = lines
+    return column
+
+
 def _skip_note(path, bad):
     if not bad:
         return ()

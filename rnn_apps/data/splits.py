@@ -85,23 +85,107 @@ def load(
         ['label', 'text']
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
-    for split, fraction in fractions.items():
-        if not 0 <= fraction < 1:
-            raise ValueError(f"{split}_fraction is {fraction}; it must be at least 0 and below 1.")
+    check_fractions(fractions)
     names = _names(features, columns)
     given = {"train": source, "validation": validation, "test": test}
-    found, notes = _found(given, names, bad_rows)
-    key = next(iter(names))
-    notes += _drop_duplicates(found, key)
+    found, notes = read_splits(given, lambda data, wanted: _read(data, names, wanted, bad_rows))
+    return divide(found, next(iter(names)), fractions, seed, name=name_of(given), notes=notes)
+
+
+def read_splits(given, read):
+    """Reads what was named for each split.
+
+    Args:
+        given: a dict from "train", "validation" and "test" to a name of data, or None.
+        read: a function of a name and of the splits wanted of it, the first of them most; it
+            returns a dict from split to columns, and sentences. A file, which has no splits, is
+            whatever is wanted first.
+
+    Returns:
+        `(found, notes)`: a dict from each split to its columns or None, and a list of sentences.
+
+    Raises:
+        ValueError: if nothing was named, or data has no split that could be used.
+
+    Example:
+        >>> found, _ = read_splits({"train": "a", "validation": None, "test": None},
+        ...                        lambda name, wanted: ({wanted[0]: {"text": [name]}}, ()))
+        >>> found["train"], found["test"]
+        ({'text': ['a']}, None)
+    """
+    if all(data is None for data in given.values()):
+        raise ValueError("No data was named; pass 'builtin', 'tfds:NAME' or the path of a file.")
+    found, notes = dict.fromkeys(tfds.SPLITS), []
+    for split, data in given.items():
+        if data is None:
+            continue
+        own = [each for each in tfds.SPLITS if split == "train" and given[each] is None]
+        there, remarks = read(data, (split, *own))
+        notes += remarks
+        if split not in there:
+            there, _ = read(data, tfds.SPLITS)
+            if split == "train" or len(there) != 1:
+                raise ValueError(
+                    f"{_name(data)} has no {split} split that could be used, only "
+                    f"{', '.join(there) or 'others'}; name other {split} data."
+                )
+            there = {split: next(iter(there.values()))}
+        found.update(there)
+    return found, notes
+
+
+def divide(found, key, fractions, seed, *, name, notes):
+    """Drops duplicates across splits, and holds out the splits that are wanted and not there.
+
+    Args:
+        found: a dict from each split to its columns or None, which is changed.
+        key: the feature that is the input.
+        fractions: a dict from "test" and "validation" to the part of training to hold out.
+        seed: which examples are held out.
+        name: of what is judged on.
+        notes: sentences that come before those on what was dropped and held out.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        ValueError: if training data is too little.
+
+    Example:
+        >>> columns = {"text": np.array(["a", "b", "c"], object)}
+        >>> splits = divide({"train": columns, "validation": None, "test": None}, "text",
+        ...                 {"test": 0.4, "validation": 0}, 0, name="three", notes=())
+        >>> splits.notes
+        ('1 of 3 training examples were held out for test.',)
+    """
+    notes = [*notes, *_drop_duplicates(found, key)]
     for split, fraction in fractions.items():
         if found["train"] is not None and found[split] is None and fraction:
             notes.append(_hold_out(found, key, split, fraction, seed))
     return Splits(
         **{split: columns and as_dataset(columns) for split, columns in found.items()},
-        name=_name(next(data for data in (test, source, validation) if data is not None)),
+        name=name,
         fingerprint=tfds.fingerprint_splits(found),
         notes=tuple(notes),
     )
+
+
+def check_fractions(fractions):
+    """Refuses parts to hold out, by split, that are not from 0 to below 1."""
+    for split, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{split}_fraction is {fraction}; it must be at least 0 and below 1.")
+
+
+def name_of(given):
+    """The name of what is judged on, of a dict from split to what was named or None.
+
+    Example:
+        >>> name_of({"train": "data/a.csv", "validation": None, "test": "data/b.csv"})
+        'b.csv'
+    """
+    order = ("test", "train", "validation")
+    return _name(next(given[split] for split in order if given[split] is not None))
 
 
 def _names(features, columns):
@@ -115,39 +199,15 @@ def _names(features, columns):
 
 
 def _name(data):
+    if isinstance(data, (tuple, list)):
+        return "+".join(map(_name, data))
     text = os.fspath(data)
     return text if text == "builtin" or text.startswith("tfds:") else Path(text).name
 
 
-def _found(given, names, bad_rows):
-    """Reads what was named, into a dict from each split to its columns or None."""
-    if all(data is None for data in given.values()):
-        raise ValueError("No data was named; pass 'builtin', 'tfds:NAME' or the path of a file.")
-    found, notes = dict.fromkeys(tfds.SPLITS), []
-    for split, data in given.items():
-        if data is None:
-            continue
-        own = [each for each in tfds.SPLITS if split == "train" and given[each] is None]
-        there, remarks = _read(os.fspath(data), names, (split, *own), bad_rows)
-        notes += remarks
-        if split not in there:
-            there = {split: _only_split(data, names, split, bad_rows)}
-        found.update(there)
-    return found, notes
-
-
-def _only_split(data, names, split, bad_rows):
-    there, _ = _read(os.fspath(data), names, tfds.SPLITS, bad_rows)
-    if split == "train" or len(there) != 1:
-        raise ValueError(
-            f"{_name(data)} has no {split} split that could be used, only "
-            f"{', '.join(there) or 'others'}; name other {split} data."
-        )
-    return next(iter(there.values()))
-
-
 def _read(data, names, wanted, bad_rows):
     """Returns a dict from split to columns, and remarks; a file is whatever is wanted first."""
+    data = os.fspath(data)
     if data == "builtin":
         from rnn_apps.data.reviews import BuiltinReviews
 

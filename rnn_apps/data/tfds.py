@@ -54,6 +54,32 @@ def read(name, names, splits=SPLITS):
     return _read(builder, names, splits, f"tfds:{name}")
 
 
+def supervised_keys(name):
+    """The two feature keys that a TensorFlow Datasets data set is learned by: input and target.
+
+    Args:
+        name: as for `read`.
+
+    Returns:
+        `(input, target)`: for a set of translations, the two languages.
+
+    Raises:
+        ValueError: if there is no such data set, or it does not say.
+
+    Example:
+        >>> supervised_keys("ted_hrlr_translate/pt_to_en")
+        ('pt', 'en')
+    """
+    info = _builder(name).info
+    keys = info.supervised_keys
+    if not keys or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
+        raise ValueError(
+            f"tfds:{name} does not say which of its features ({', '.join(info.features)}) is the "
+            "source and which the target; pass columns={'source': KEY, 'target': KEY} to `load`."
+        )
+    return tuple(keys)
+
+
 def datasets(name):
     """The splits of a TensorFlow Datasets data set with all its features, prepared if need be.
 
