@@ -403,6 +403,10 @@ def assert_fits_again(model, feeds):
     del feeds[:]
     assert np.isfinite(model.evaluate(prices(4, 200), verbose=0))
     assert np.flatnonzero(feeds[0].known.any(0)).min() == 160
+    model.calibration.factors.assign(np.full([3, 5], 9.0))
+    model.begin(model.examples(prices()))
+    assert (model.calibration.factors.numpy() == 1).all() and model.calibration.centre_share == 1
+    assert str(model.last_date) == str(prices()["date"].max().date())
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -683,6 +687,8 @@ def test_mixed_precision_says_nearly_the_same_and_loses_no_price(head, decoder, 
     spread = one["quantiles"][..., -1:] - one["quantiles"][..., :1]
     assert (np.abs(one["quantiles"] - other["quantiles"]) < 0.1 * spread).all()
     assert not np.array_equal(one["quantiles"], other["quantiles"])
+    trained = [model({"bars": tf.constant(rows[:, -12:])}).numpy() for model in (whole, mixed)]
+    assert np.abs(trained[0] - trained[1])[..., :2].max() < 0.1 * np.abs(trained[0][..., :2]).max()
     exact = answers(mixed, rows * np.float32(1.001))["quantiles"] / other["quantiles"]
     np.testing.assert_allclose(exact, 1.001, rtol=2e-4)
 

@@ -16,7 +16,7 @@ SPACED = np.arange(5, 12, 3)  # and of a recurrent one
 def values():
     """float64 (4, 60, 5): one series begins late, one ends early, one has gaps."""
     values = as_bars(prices(4, 60)).values.copy()
-    values[1, :25] = values[2, 40:] = np.nan
+    values[1, :25] = values[2, 40:] = values[0, 1] = np.nan
     values[3, [0, 11, 12, 30, 59]] = np.nan
     return values
 
@@ -69,6 +69,8 @@ def test_without_shuffling_every_known_origin_comes_once(values, origins, first)
     plan = feed.plan().tolist()
     assert feed.count == len(plan) == len(set(map(tuple, plan)))
     assert len(feed) == -(-feed.count // 7) == len(list(feed))
+    for _, returns in feed:
+        assert np.isfinite(returns).any((1, 2)).all()  # no window without an outcome
 
 
 @pytest.mark.parametrize("origins", [DIRECT, SPACED], ids=["direct", "spaced"])
