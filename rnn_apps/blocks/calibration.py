@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.stats import t as student_t
 
 from rnn_apps.blocks.distributions import middle
 
@@ -21,7 +22,8 @@ class ConformalCalibration(keras.layers.Layer):
     examples may be worth a few. The standard error of a correction is therefore that of sums over
     dates, or how far apart the same correction lies in stretches as long of the training dates,
     whichever is more. A factor goes from 1 only as far as the 95 % interval of the held-out
-    factor asks for; the share, whose null hypothesis is a random walk, is shrunk to 0 (by the
+    factor asks for (of Student's t, with a degree of freedom for each time that the step fits into
+    the dates, less one); the share, whose null hypothesis is a random walk, is shrunk to 0 (by the
     positive-part James-Stein estimator; Efron and Morris, 1973). For the same reasons the paper's
     finite-sample guarantee does not hold for time series.
 
@@ -81,7 +83,9 @@ class ConformalCalibration(keras.layers.Layer):
         self.centre_share.assign(share)
         logs = np.array([self._log_factors(*part, share) for part in parts])  # (parts, 2, U, Q)
         log, error = _first_of(logs)
-        least = np.sign(log) * np.maximum(np.abs(log) - 1.96 * error, 0)
+        stretches = (np.ptp(held_out[2]) + 1) / np.arange(1, self.horizon + 1)[:, None]
+        reach = student_t.ppf(0.975, np.maximum(stretches - 1, 1)) * error  # (U, Q)
+        least = np.sign(log) * np.maximum(np.abs(log) - reach, 0)
         self.factors.assign(np.exp(least))
 
     def _slope(self, quantiles, outcomes, dates):
