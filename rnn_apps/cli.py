@@ -40,7 +40,7 @@ Exit status: 0 all was done, 1 it was not, 2 a wrong call, 130 interrupted."""
 _AS_OPTIONS = (  # what errors call by its name in Python, and how it is called here
     (r"columns=\{'?(\w+)'?: '?(.*?)'?\}( to `load`)?", r"--columns \1=\2"),
     (r'Parser key "(.+?)"', r"--\1"),
-    (r"(bad_rows|splits)='(\w+)'", r"--\1 \2"),
+    (r"(bad_rows|splits)='(\w+)'( to `load_bars`)?", r"--\1 \2"),
 )
 
 

@@ -49,8 +49,8 @@ def handle(values, calendar, splits):
     )
     if splits == "refuse":
         raise ValueError(
-            f"{said}; give adj_close, or pass splits='adjust' to divide the prices before it by "
-            f"{1 / ratio:.4g}, or splits='keep' if the price really moved so."
+            f"{said}; give adj_close, or pass splits='adjust' to `load_bars` to divide the prices "
+            f"before it by {1 / ratio:.4g}, or splits='keep' if the price really moved so."
         )
     if splits == "keep":
         return values, (f"{said}; kept as it is.",)
