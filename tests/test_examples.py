@@ -128,5 +128,6 @@ def test_fingerprints_tell_examples_apart_and_forms_not():
 def test_docstring_examples_run(module, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    result = doctest.testmod(importlib.import_module(f"rnn_apps.data.{module}"))
+    module = importlib.import_module(f"rnn_apps.data.{module}")
+    result = doctest.testmod(module, extraglobs={"np": np})
     assert result.attempted > 0 and result.failed == 0

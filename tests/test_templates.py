@@ -217,7 +217,8 @@ def test_an_installed_wheel_holds_the_templates_and_nothing_that_is_not_the_pack
     assert {name for name in names if name.endswith("/train.py")} == {f"{f}train.py" for f in own}
     assert {f"{folder}README.md" for folder in own} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"rnn_apps"}
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
+    parts = [part for name in names for part in name.split("/")]
+    assert not [p for p in parts if p.startswith(("test_", "tests")) or p == "__pycache__"]
     packed = {name for name in names if re.match(r"rnn_apps/(?!templates/).+\.py$", name)}
     assert packed == {str(p.relative_to(ROOT)) for p in (ROOT / "rnn_apps").rglob("*.py")}
     for arguments in (
