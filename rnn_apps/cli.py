@@ -306,6 +306,7 @@ def _train(options, rest):
 def _evaluate(options, rest):
     model = _load(options.run)
     cls = type(model)
+    # What a model was made with, such as its `static` columns, also says what is to be read.
     how = {**vars(model), **_reading(options, cls, "load"), "test": options.data}
     splits = cli_training.load(cls, None, how)
     _say(*splits.notes)
