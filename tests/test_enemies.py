@@ -216,6 +216,7 @@ def epochs(run):
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_an_epoch(tmp_path, capsys):
     texts, labels = reviews()
     texts = [f"{text} {number}" for number in range(4) for text in texts]

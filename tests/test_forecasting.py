@@ -420,6 +420,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(tmp_path):
     def train(run, seed, **options):
         keras.utils.set_random_seed(seed)

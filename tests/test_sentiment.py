@@ -236,6 +236,7 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
     assert again.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

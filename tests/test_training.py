@@ -122,6 +122,7 @@ def test_a_run_stopped_before_its_model_was_written_only_writes_it(early, tmp_pa
     assert loss == pytest.approx(best, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_early_stopping_survives_a_resume(tmp_path):
     def stop_early(model, run, **options):
         return fit(model, run, epochs=30, patience=2, schedule="constant", **options)
@@ -236,6 +237,7 @@ def test_progress_is_one_plain_line_per_epoch_in_a_log(capfd):
     assert printed.out == ""
 
 
+@pytest.mark.slow
 def test_averages_are_validated_kept_and_left_in_the_model(tmp_path):
     """Against the plain definition: a moving average of the weights after each step."""
     options = {"epochs": 2, "patience": None, "schedule": "constant"}
