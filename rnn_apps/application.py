@@ -33,6 +33,7 @@ class Application(keras.Model):
     monitor = "val_loss"
     form = "text"  # of answers on the command line; see `rnn_apps.data.requests.written`
     draws_beside = False  # whether the command line draws answers without being asked
+    training_examples = None  # those of the last `fit`
     plain = ()  # columns of `records` that plain text consists of; () for all of them
 
     # What a subclass defines.
@@ -72,9 +73,8 @@ class Application(keras.Model):
 
     def endpoints(self):
         """Returns {signature name: `rnn_apps.export.Endpoint`}; `serving_default` is `answer`."""
-        return {
-            "serving_default": export.Endpoint(self.answer, self.request, self.example_requests())
-        }
+        default = export.Endpoint(self.answer, self.request, self.example_requests())
+        return {"serving_default": default}
 
     @abstractmethod
     def example_requests(self):
@@ -120,7 +120,11 @@ class Application(keras.Model):
         return train, weight, {name: values[-held:] for name, values in examples.items()}
 
     def begin(self, examples, validation=None):
-        """Looks at the training examples before the first batch of `fit`."""
+        """Looks at the training examples before the first batch of `fit`; may return callbacks."""
+
+    def trained_variables(self):
+        """All variables that training ever changes, in an order that stays."""
+        return self.trainable_variables
 
     def calibrate(self, validation):
         """Corrects the trained model by the validation examples, before it is saved."""
@@ -146,7 +150,7 @@ class Application(keras.Model):
             )
         self._build_on(self.learn(self.examples(x, y)))
         if self.compiled:
-            self.optimizer.build(self.trainable_variables)
+            self.optimizer.build(self.trained_variables())
 
     def _build_on(self, facts):
         self._facts = json.dumps(facts)  # as text, since Keras would track a dict
@@ -190,7 +194,7 @@ class Application(keras.Model):
         arguments |= {name: value for name, value in given.items() if value is not None}
         super().compile(jit_compile=jit_compile, **arguments, **kwargs)
         if self.built:
-            self.optimizer.build(self.trainable_variables)
+            self.optimizer.build(self.trained_variables())
 
     def compile_from_config(self, config):
         """Keras's hook: compiles a reloaded model as it was."""
@@ -253,14 +257,12 @@ class Application(keras.Model):
             self.examples(x, y), sample_weight, validation_data, validation_split
         )
         self.training_examples = examples
-        self.begin(examples, validation)
+        own = self.begin(examples, validation) or []
+        optimizer = _unnamed(self.optimizer.get_config())
         settings = {
             "application": type(self).__name__,
             "model": _unnamed(self.get_config()),
-            "optimizer": {
-                "class": type(self.optimizer).__name__,
-                **_unnamed(self.optimizer.get_config()),
-            },
+            "optimizer": {"class": type(self.optimizer).__name__, **optimizer},
             "epochs": epochs,
             "batch_size": batch_size,
             "patience": patience,
@@ -283,7 +285,7 @@ class Application(keras.Model):
         folder = [] if run is None else [training.RunFolder(run, settings, stateful)]
         for run_folder in folder:
             kwargs["initial_epoch"] = run_folder.initial_epoch
-        watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *stateful]
+        watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *own, *stateful]
         watch += [training.AveragedWeights()] if averaged else []
         with training.progress(verbose) as shown:
             history = super().fit(
@@ -312,9 +314,8 @@ class Application(keras.Model):
     def _schedules(self, schedule):
         if schedule not in ("cosine", "constant"):
             raise ValueError(f'schedule={schedule!r} is unknown; give "cosine" or "constant".')
-        own = isinstance(
-            self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-        )
+        rate = self.optimizer._learning_rate
+        own = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         return [] if own or schedule == "constant" else [training.WarmupCosine()]
 
     def _examples_of(self, given):

@@ -320,9 +320,7 @@ class SentimentClassifier(Application):
         self._require_adapted("report")
         test = self.examples(x, y)
         truth = _class_indices(test["label"], self.class_names)
-        train = (
-            getattr(self, "training_examples", None) if train is None else self._examples_of(train)
-        )
+        train = self.training_examples if train is None else self._examples_of(train)
         seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
         beside = {
             "majority class": baselines.majority_class(seen, len(self.class_names), len(truth))

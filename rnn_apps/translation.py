@@ -1,10 +1,10 @@
 """Translation: sequence → vector → sequence. A sentence in; its translations and scores out."""
 
 import dataclasses
+import functools
 from typing import Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rnn_apps import data, writing
@@ -16,15 +16,15 @@ from rnn_apps.blocks.tied_embedding import TiedEmbedding
 from rnn_apps.evaluation import text_baselines, texts
 from rnn_apps.evaluation.attention_figures import heat_map_of
 from rnn_apps.evaluation.text_scores import bleu
-from rnn_apps.export import Endpoint
+from rnn_apps.export import graph_of
 from rnn_apps.preprocessing.pair_batches import PairBatches
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
 from rnn_apps.writing import Writer, fitted
 
+_GREEDY = "greedy"  # the graph that validation runs, not exported
 _LEAST_ROOM = 10  # subwords of a translation, however short its source is
 _EMPTY = 2  # subwords of an empty text: begin and end
 _SHOWN = 64  # subwords of either side in the attention signature
-_VALIDATED = 500  # validation sentences that are translated after each epoch
 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
@@ -47,7 +47,7 @@ class Translator(Application):
         decoder_layers: int, recurrent layers that write.
         encoder: Keras layer or None. If given, it reads in place of those layers: float32
             (B, T, E) with a mask → (B, T, M).
-        attention: "scaled", "additive" (slower), "general" or "dot", as of `MemoryAttention`; None
+        attention: "additive", "scaled" (faster), "general" or "dot", as of `MemoryAttention`; None
             for none, so that all the decoder knows of the source is one vector.
         embedding_dim: int, size of a subword's vector.
         vocabulary_size: int, the most subwords to learn; of each language if not shared.
@@ -91,7 +91,7 @@ class Translator(Application):
         encoder_layers: int = 2,
         decoder_layers: int = 2,
         encoder=None,
-        attention: Literal["scaled", "additive", "general", "dot"] | None = "scaled",
+        attention: Literal["additive", "scaled", "general", "dot"] | None = "additive",
         embedding_dim: int = 256,
         vocabulary_size: int = 8000,
         shared_vocabulary: bool = True,
@@ -243,8 +243,7 @@ class Translator(Application):
         if self.loss is not None:
             seen = writing.at_real_places(self.decoder, y_pred, y, sample_weight)
             return super().compute_loss(x, *seen, training)
-        smoothing = self.label_smoothing if training else 0.0
-        return writing.loss(self.decoder, y_pred, y, sample_weight, smoothing, training)
+        return writing.loss(self, y_pred, y, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Keras's hook: metrics of `compile` see logits, and no padding."""
@@ -257,43 +256,50 @@ class Translator(Application):
         """Keeps validation sentences, evenly apart, to translate after each epoch."""
         self._validated = None
         if validation is not None and self.monitored == "bleu":
-            count = len(validation["source"])
-            rows = np.unique(np.linspace(0, count - 1, _VALIDATED).round().astype(int))
+            rows = writing.validated(len(validation["source"]))
             self._validated = {name: validation[name][rows] for name in self.features}
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """The loss and the metrics of `compile`; within `fit` also the BLEU that is monitored."""
         found = super().evaluate(x, y, batch_size, **kwargs)
         if "_use_cached_eval_dataset" in kwargs and self._validated:
-            answers = self.predict(self._validated["source"], beam_size=1)["translation"]
+            request = {"text": self._validated["source"]}
+            answers = self.answers(request, signature=_GREEDY)["translation"]
             found["bleu"] = bleu(self._validated["target"], answers)
         return found
 
-    def _writer(self):
-        penalties = (self.length_penalty, self.coverage_penalty, self.no_repeat_ngram)
-        return Writer(self.decoder, self.target_tokenizer, self.beams, *penalties)
+    def _signature(self, name):
+        if name == _GREEDY and name not in self._graphs:
+            graph = graph_of(functools.partial(self.answer, beams=1), self.request)
+            self._graphs[name] = self.request, graph, self.example_requests()[0]
+        return super()._signature(name)
 
-    def _search(self, text, **how):
+    def _writer(self, beams=None):
+        penalties = (self.length_penalty, self.coverage_penalty, self.no_repeat_ngram)
+        return Writer(self.decoder, self.target_tokenizer, beams or self.beams, *penalties)
+
+    def _search(self, text, beams=None, **how):
         """Reads texts and searches; returns the source's subwords, memory and mask, and `Beams`."""
         source = self.tokenizer.encode(text)
         memory = self.encode(source)
         lengths = tf.reduce_sum(tf.cast(memory[1], tf.int32), -1)
         room = tf.cast(tf.cast(lengths, tf.float32) * self.max_ratio, tf.int32) + _LEAST_ROOM
-        found = self._writer().search(*memory, room, lengths <= _EMPTY, **how)
+        found = self._writer(beams).search(*memory, room, lengths <= _EMPTY, **how)
         return source, memory, found
 
-    def answer(self, text):
+    def answer(self, text, beams=None):
         """Translates raw texts.
 
         Args:
             text: string (B,), UTF-8.
+            beams: int or None, in place of the constructor's.
 
         Returns:
             translation: string (B,), the best hypothesis; "" for a text without characters.
             score: float32 (B,), its log-probability over its length penalty, plus its coverage
                 penalty; at most 0.
         """
-        _, _, found = self._search(text, n_best=1)
+        _, _, found = self._search(text, beams, n_best=1)
         return {"translation": self._writer().texts(found)[:, 0], "score": found.scores[:, 0]}
 
     def n_best(self, text, beam_size, length_penalty):
@@ -343,19 +349,8 @@ class Translator(Application):
 
     def endpoints(self):
         """Adds `n_best`, and `attention` where there is any."""
-        endpoints = super().endpoints()
-        examples = self.example_requests()
-        options = {
-            "beam_size": tf.TensorSpec([None], tf.int32, name="beam_size"),
-            "length_penalty": tf.TensorSpec([None], tf.float32, name="length_penalty"),
-        }
-        settings = {"beam_size": [self.beams], "length_penalty": [self.length_penalty]}
-        endpoints["n_best"] = Endpoint(
-            self.n_best, self.request | options, [one | settings for one in examples]
-        )
-        if self.attention:
-            endpoints["attention"] = Endpoint(self.attention_weights, self.request, examples)
-        return endpoints
+        look = self.attention_weights if self.attention else None
+        return super().endpoints() | writing.endpoints(self, look)
 
     def example_requests(self):
         """A short text and a long one."""
@@ -388,12 +383,10 @@ class Translator(Application):
         Raises:
             ValueError: if `beam_size` or `n_best` is out of its range.
         """
-        how = {"n_best": n_best, "beam_size": beam_size, "length_penalty": length_penalty}
-        if all(value is None for value in how.values()):
-            return super().predict(x, batch_size, verbose=verbose)
         self._require_adapted("predict")
+        how = {"n_best": n_best, "beam_size": beam_size, "length_penalty": length_penalty}
         request = data.as_columns(x, features=("text",))
-        return writing.answers_in_another_way(self, request, batch_size, **how, verbose=verbose)
+        return writing.answers(self, request, batch_size, **how, verbose=verbose)
 
     def records(self, x, answers):
         """A row per translation, with its score and source; of several, with number and rank."""
@@ -425,16 +418,12 @@ class Translator(Application):
         self._require_adapted("report")
         test = self.examples(x, y)
         sources = [str(text) for text in test["source"]]
-        train = (
-            getattr(self, "training_examples", None) if train is None else self._examples_of(train)
-        )
+        train = self.training_examples if train is None else self._examples_of(train)
         others = {"copy of the source": text_baselines.copy_source(sources)}
         if train is not None:
             sides = (train[name] for name in self.features)
             others["table of words"] = text_baselines.word_table(*sides, sources)
-        for name, other in (beside or {}).items():
-            given = isinstance(other, list)
-            others[name] = other if given else other.predict(sources)["translation"].tolist()
+        others |= writing.written_beside(beside, sources, "translation")
         report = texts.judge(
             sources,
             [str(text) for text in test["target"]],

@@ -7,7 +7,10 @@ import tensorflow as tf
 
 from rnn_apps.blocks.beam_search import NO_SCORE, beam_search
 from rnn_apps.blocks.vocabulary_loss import vocabulary_loss
+from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing.text import BEGIN, END, PADDING, UNKNOWN, SubwordTokenizer
+
+_VALIDATED = 500  # validation examples that are written after each epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,29 +95,29 @@ class Writer:
         return self.tokenizer.pieces(token_ids), length, weights
 
 
-def loss(decoder, hidden, targets, weights, label_smoothing, training):
-    """Mean cross-entropy of what a decoder's `hidden` gave.
+def loss(model, hidden, targets, weights, training):
+    """Mean cross-entropy of what the decoder of an application gave, smoothed in training only.
 
     Args:
-        decoder: `rnn_apps.blocks.AttentionDecoder`.
+        model: the application; has `decoder` and `label_smoothing`.
         hidden: floating (B, U, E).
         targets: int32 (B, U), the subwords that were to come, padded with 0.
         weights: float32 (B,), the weight of each text, or None.
-        label_smoothing: float, probability given away to all subwords.
         training: bool, whether gradients will be asked for.
 
     Returns:
-        float32 (), in nats for each subword.
+        float32 (), in nats for each subword; and what layers have added for the call.
     """
-    return vocabulary_loss(
+    entropy = vocabulary_loss(
         hidden,
         targets,
-        *decoder.output_weights(),
+        *model.decoder.output_weights(),
         mask=targets != PADDING,
         weights=weights,
-        label_smoothing=label_smoothing,
+        label_smoothing=model.label_smoothing if training else 0.0,
         training=training,
     )
+    return tf.add_n([entropy, *model.losses])
 
 
 def at_real_places(decoder, hidden, targets, weights):
@@ -151,10 +154,96 @@ def fitted(values, *sizes):
     return tf.ensure_shape(filled, [None, *sizes])
 
 
-def answers_in_another_way(
-    model, request, batch_size, *, n_best, beam_size, length_penalty, verbose
-):
-    """Runs the signature `n_best` of an application with one setting for all requests.
+def endpoints(model, attention):
+    """The signatures that an application that writes has beside `serving_default`.
+
+    Args:
+        model: the application; has `n_best`, `beams`, `length_penalty` and `request`.
+        attention: the function behind the signature `attention`, or None for none.
+
+    Returns:
+        {name: `rnn_apps.export.Endpoint`}.
+    """
+    examples = model.example_requests()
+    options = {
+        "beam_size": tf.TensorSpec([None], tf.int32, name="beam_size"),
+        "length_penalty": tf.TensorSpec([None], tf.float32, name="length_penalty"),
+    }
+    settings = {"beam_size": [model.beams], "length_penalty": [model.length_penalty]}
+    found = {
+        "n_best": Endpoint(
+            model.n_best, model.request | options, [one | settings for one in examples]
+        )
+    }
+    if attention is not None:
+        found["attention"] = Endpoint(attention, model.request, examples)
+    return found
+
+
+def unevenness(weights, real):
+    """How far attention is from looking at every place equally often, by the square.
+
+    The doubly stochastic penalty of Xu et al., 2015, section 4.2.1.
+
+    Args:
+        weights: floating (B, U, T), what each step attended to.
+        real: bool (B, U), False at padding.
+
+    Returns:
+        float32 (), the sum over places of (1 - the sum over steps)², a mean over rows that have a
+        real step.
+
+    Example:
+        >>> weights = tf.constant([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])
+        >>> float(unevenness(weights, tf.constant([[True, True], [True, True]])))
+        1.0
+    """
+    steps = tf.cast(real, tf.float32)
+    looked = tf.einsum("but,bu->bt", tf.cast(weights, tf.float32), steps)
+    rows = tf.cast(tf.reduce_any(real, -1), tf.float32)
+    squares = tf.reduce_sum(tf.square(1 - looked), -1) * rows
+    return tf.reduce_sum(squares) / tf.maximum(tf.reduce_sum(rows), 1)
+
+
+def validated(count):
+    """Numbers of the validation examples that are written anew after each epoch, evenly apart.
+
+    Args:
+        count: int, how many examples there are, 1 at least.
+
+    Returns:
+        int array, in ascending order; of up to 500 examples all.
+
+    Example:
+        >>> validated(3).tolist(), len(validated(2000))
+        ([0, 1, 2], 500)
+    """
+    return np.unique(np.linspace(0, count - 1, _VALIDATED).round().astype(int))
+
+
+def written_beside(beside, x, name):
+    """What others write of the same requests.
+
+    Args:
+        beside: {name: another application, or the list of N texts that it gave}, or None.
+        x: N requests.
+        name: of the output that holds the texts.
+
+    Returns:
+        {name: list of N str}.
+
+    Example:
+        >>> written_beside({"another person": ["a dog"]}, [b"(a PNG)"], "caption")
+        {'another person': ['a dog']}
+    """
+    return {
+        who: other if isinstance(other, list) else other.predict(x)[name].tolist()
+        for who, other in (beside or {}).items()
+    }
+
+
+def answers(model, request, batch_size, *, n_best, beam_size, length_penalty, verbose):
+    """Answers with one setting of the search for all requests.
 
     Args:
         model: the application; has `beams` and `length_penalty`.
@@ -166,11 +255,14 @@ def answers_in_another_way(
         verbose: as for `Application.predict`.
 
     Returns:
-        The outputs of the signature, (N, n_best) with a count, or (N,).
+        The outputs of `answer`, (N,); or where `n_best` is given those of the signature of that
+        name, (N, n_best), with a count.
 
     Raises:
         ValueError: if `beam_size` or `n_best` is out of its range.
     """
+    if n_best is None and beam_size is None and length_penalty is None:
+        return model.answers(request, batch_size, verbose=verbose)
     beam_size = model.beams if beam_size is None else beam_size
     limits = (("beam_size", beam_size, model.beams), ("n_best", n_best, beam_size))
     for name, value, most in limits:
@@ -186,11 +278,16 @@ def answers_in_another_way(
         "length_penalty": np.full(count, alpha),
     }
     found = model.answers(request, batch_size, signature="n_best", verbose=verbose)
+    several = {name for name, values in found.items() if values.ndim > 1}
     if n_best is None:
-        return {name: values[:, 0] for name, values in found.items() if name != "count"}
+        return {
+            name: values[:, 0] if name in several else values
+            for name, values in found.items()
+            if name != "count"
+        }
+    found["count"] = np.minimum(found["count"], n_best)
     return {
-        name: np.minimum(values, n_best) if name == "count" else values[:, :n_best]
-        for name, values in found.items()
+        name: values[:, :n_best] if name in several else values for name, values in found.items()
     }
 
 

@@ -122,7 +122,7 @@ def test_translation_sets_are_read_by_language():
 def test_the_builtin_sentences_go_either_way():
     splits = load_pairs("builtin")
     there = [pairs(part) for part in (splits.train, splits.validation, splits.test)]
-    assert [len(part) for part in there] == [12000, 500, 1000]
+    assert [len(part) for part in there] == [36000, 500, 1000]
     assert splits.name == "builtin" and splits.notes == ()
     turned = load_pairs("builtin", columns={"target": "en"})
     assert pairs(turned.test) == [(target, source) for source, target in there[2]]

@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -118,3 +119,14 @@ def test_many_columns_show_the_interval_of_the_model_alone():
     many = str(example(metrics=error, baselines=dict.fromkeys("abcd", error)))
     assert few.count("0.01111") == 4 and many.count("0.01111") == 1
     assert many.count("0.01235") == 5
+
+
+def test_letters_that_no_font_has_are_drawn_without_a_word():
+    figure = Figure()
+    figure.suptitle("\u052a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="missing from font"):
+            figure.savefig(io.BytesIO(), format="png")
+        picture = module.as_png(figure)
+    assert imread(io.BytesIO(picture)).size > 0

@@ -211,12 +211,12 @@ def test_the_sentences_are_always_the_same(written):
 
 def test_no_sentence_has_two_translations_in_either_direction(written):
     rows = [row for split in written.values() for row in split]
-    rows += sentences.generate("train", size=20_000)
+    rows += sentences.generate("train", size=45_000)
     for source, target in ((0, 1), (1, 0)):
         found = defaultdict(set)
         for row in rows:
             found[row[source]].add(row[target])
-        assert len(found) > 20_000
+        assert len(found) > 45_000
         assert [pair for pair in found.items() if len(pair[1]) > 1] == []
 
 
@@ -229,7 +229,7 @@ def test_no_pair_of_noun_and_role_and_no_sentence_is_in_two_splits(written):
         assert {sentences.split_of(*pair) for pair in joined} == {split}
     assert all(row[2] for split in ("validation", "test") for row in written[split])
     texts = [row[0] for rows in written.values() for row in rows]
-    assert len(set(texts)) == len(texts) == 13500
+    assert len(set(texts)) == len(texts) == 37500
 
 
 def test_every_word_and_every_form_of_the_test_split_is_known_from_training(written):

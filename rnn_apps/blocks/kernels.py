@@ -97,6 +97,18 @@ def choose(layer, sequences, training):
     return "xla" if training and 0 not in sequences.shape[:2] else "plain"
 
 
+def compiles(training):
+    """Tell whether a block may have XLA compile a part of it, by the same rules.
+
+    Args:
+        training: Whether the call is part of training.
+
+    Returns:
+        bool: in training, unless a scope asks for the plain path or Keras's own.
+    """
+    return bool(training) and _override.get() in ("auto", "xla")
+
+
 def run(path, layer, sequences, initial_state, mask, training):
     """Run a recurrent layer over whole sequences on one of our paths.
 

@@ -1,8 +1,11 @@
 """Attention of queries to a masked memory: multiplicative and additive scores."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
+from rnn_apps.blocks import kernels
 from rnn_apps.blocks.attention import masked_softmax
 
 _SCORES = ("dot", "general", "scaled", "additive")
@@ -18,9 +21,8 @@ class MemoryAttention(keras.layers.Layer):
     A.1.2). Scores and softmax are float32 whatever the policy. Queries are the N target steps of
     training or the N beams of a search; the memory is one for each row and never repeated.
 
-    An additive score takes N · T · units numbers of tanh. They are computed one query after
-    another, and in training once more for the gradient, so that B · T · units are held, not N
-    times that.
+    An additive score takes B · N · T · units numbers of tanh, which training holds for the
+    gradient; XLA computes them in a quarter of the time that it takes without.
 
     Args:
         score: `"dot"`, `"general"`, `"scaled"` or `"additive"`.
@@ -34,7 +36,7 @@ class MemoryAttention(keras.layers.Layer):
         memory_mask: bool (B, T), True at real steps, or None.
         keys: What `prepare(memory)` returned, so that it is not computed again; or None.
         return_weights: Whether to return the weights too.
-        training: Whether a gradient will be asked for that must not hold too much.
+        training: Whether the call is part of training.
 
     Returns:
         floating (B, N, M), the context; with `return_weights`, a tuple of it and float32 (B, N, T),
@@ -116,7 +118,7 @@ class MemoryAttention(keras.layers.Layer):
         if self.score == "additive":
             projected = _product(queries, self.query_kernel)  # (B, N, units)
             vector = tf.cast(self.vector, projected.dtype)
-            additive = _additive_for_training if training else _additive
+            additive = _compiled_additive() if kernels.compiles(training) else _additive
             scores = additive(projected, keys, vector)
         else:
             queries32, keys32 = tf.cast(queries, tf.float32), tf.cast(keys, tf.float32)
@@ -145,53 +147,12 @@ def _product(sequences, kernel):
 
 def _additive(queries, keys, vector):
     """Scores v · tanh(q + k) of projected queries and keys: float32 (B, N, T)."""
-
-    def one(query):  # (B, units)
-        return _score(tf.tanh(query[:, None] + keys), vector)
-
-    by_query = tf.map_fn(
-        one,
-        tf.transpose(queries, [1, 0, 2]),
-        fn_output_signature=tf.TensorSpec([None, None], tf.float32),
-    )
-    return tf.transpose(by_query, [1, 0, 2])
+    hidden = tf.tanh(queries[:, :, None] + keys[:, None])  # (B, N, T, units)
+    # One product of matrices: TensorFlow's batched one corrupts the heap for a single query.
+    rows = tf.cast(tf.reshape(hidden, [-1, hidden.shape[-1]]), tf.float32)
+    return tf.reshape(tf.matmul(rows, tf.cast(vector, tf.float32)), tf.shape(hidden)[:-1])
 
 
-def _score(hidden, vector):
-    return tf.reduce_sum(tf.cast(hidden, tf.float32) * tf.cast(vector[:, 0], tf.float32), -1)
-
-
-@tf.custom_gradient
-def _additive_for_training(*tensors):
-    """The same as `_additive`, with a gradient that computes each tanh once more."""
-    queries, keys, vector = [tf.stop_gradient(tensor) for tensor in tensors]
-
-    def gradient(upstream):  # float32 (B, N, T)
-        queries_first = tf.transpose(queries, [1, 0, 2])
-        upstream_first = tf.transpose(upstream, [1, 0, 2])
-        count = tf.shape(queries_first)[0]
-        array = tf.TensorArray(queries.dtype, count, element_shape=queries_first.shape[1:])
-
-        def body(n, d_queries, d_keys, d_vector):
-            hidden = tf.tanh(queries_first[n][:, None] + keys)  # (B, T, units)
-            d_scores = tf.cast(upstream_first[n], hidden.dtype)[..., None]  # (B, T, 1)
-            d_hidden = d_scores * vector[:, 0] * (1 - hidden * hidden)
-            d_vector += tf.reduce_sum(tf.cast(d_scores * hidden, tf.float32), [0, 1])
-            d_queries = d_queries.write(n, tf.reduce_sum(d_hidden, 1))
-            return n + 1, d_queries, d_keys + tf.cast(d_hidden, tf.float32), d_vector
-
-        d_keys = tf.zeros_like(keys, tf.float32)
-        d_vector = tf.zeros_like(vector[:, 0], tf.float32)
-        _, d_queries, d_keys, d_vector = tf.while_loop(
-            lambda n, *_: n < count,
-            body,
-            (tf.constant(0), array, d_keys, d_vector),
-            parallel_iterations=1,
-        )
-        return (
-            tf.transpose(d_queries.stack(), [1, 0, 2]),
-            tf.cast(d_keys, keys.dtype),
-            tf.cast(d_vector[:, None], vector.dtype),
-        )
-
-    return _additive(queries, keys, vector), gradient
+@functools.cache
+def _compiled_additive():
+    return tf.function(_additive, jit_compile=True, autograph=False)

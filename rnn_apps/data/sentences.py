@@ -23,7 +23,7 @@ from rnn_apps.data.sentence_english import english
 from rnn_apps.data.sentence_german import german
 from rnn_apps.data.sentence_parts import DEFINITE, Anaphor, Clause, NounPhrase, Sentence
 
-SIZES = {"train": 12000, "validation": 500, "test": 1000}
+SIZES = {"train": 36000, "validation": 500, "test": 1000}
 _LONGEST = 18  # words of English
 _FORMS = {"plain": 8, "copula": 3, "question": 3, "link": 4, "saying": 2, "relative subject": 2,
           "relative object": 2}  # fmt: skip
@@ -47,10 +47,14 @@ class BuiltinSentences(tfds.core.GeneratorBasedBuilder):
         ('en', 'de')
     """
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "Twice as many training pairs."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First version.",
+        "1.1.0": "Twice as many training pairs.",
+        "1.2.0": "Three times as many training pairs.",
+    }
     keys = ("en", "de")
-    fingerprint = "11e7fe49c1199e05f169e8572438d38140af1bf4f04331b7b3044e9cf663c61d"
+    fingerprint = "488f65f337b5287070b012a9141b37f494a11100fa4f5acabd0eb1201bae202b"
 
     def _info(self):
         return tfds.core.DatasetInfo(

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -79,9 +80,7 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         paths, bars = [], {"metrics": self._draw_metrics} if self.metrics else {}
         for name, draw in {**bars, **self.figures}.items():
-            picture = io.BytesIO()
-            draw().savefig(picture, format="png", dpi=150)
-            paths.append(_write(folder / f"{name}.png", picture.getvalue()))
+            paths.append(_write(folder / f"{name}.png", as_png(draw())))
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return [*paths, _write(folder / "report.json", f"{text}\n".encode())]
 
@@ -143,6 +142,28 @@ def _draw_bars(panel, metrics):
     panel.invert_yaxis()
     panel.margins(x=0.12)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def as_png(figure, dpi: int = 150) -> bytes:
+    r"""Draw a figure; letters that no font has, which a model may write, are boxes in it.
+
+    Args:
+        figure: `matplotlib.figure.Figure`.
+        dpi: pixels an inch.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> as_png(Figure())[:4]
+        b'\x89PNG'
+    """
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue()
 
 
 def _table(rows, title, caption, width):

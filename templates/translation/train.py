@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in sentences, two cores: 170 seconds, test exact_match 0.85 (a table of words: 0.03).
+Built-in sentences, two cores: 200 seconds, test exact_match 0.93 (a table of words: 0.03).
 To edit: `data` for your pairs, `network` for your layers, SETTINGS for the rest.
 """
 
@@ -19,12 +19,12 @@ SETTINGS = {
     "vocabulary_size": 2000,
     "embedding_dim": 128,
     "units": 128,
-    "dropout": 0.1,
+    "dropout": 0.05,
     "hidden_dropout": 0.1,
     "label_smoothing": 0.0,
 }
 LEARNING_RATE = 4e-3
-EPOCHS = 10
+EPOCHS = 4
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/translation"
 REQUEST = {"text": ["The old man did not buy a red car on Friday."]}
@@ -50,7 +50,7 @@ def network():
 
     Any Keras layer that returns the whole sequence may stand here.
     """
-    return rnn_apps.blocks.RecurrentEncoder("lstm", 128, num_layers=1, dropout=0.1)
+    return rnn_apps.blocks.RecurrentEncoder("lstm", 128, num_layers=1, dropout=0.05)
 
 
 # 4. Train ------------------------------------------------------------------------------------

@@ -33,12 +33,16 @@ def plain(translator, jit_compile):
     for _ in range(translator.encoder_layers - 1):
         memory = layers.LSTM(units, **lstm)(memory)
     summary = layers.GlobalAveragePooling1D()(memory)
-    states = embedding(target)
-    for _ in range(translator.decoder_layers):
+    attention = layers.AdditiveAttention if translator.attention == "additive" else layers.Attention
+    states, keys, context = embedding(target), layers.Dense(units)(memory), None
+    for layer in range(translator.decoder_layers):
         start = [layers.Dense(units, activation="tanh")(summary) for _state in "hc"]
+        if layer == 1:
+            states = layers.Add()([states, layers.Dense(units)(context)])
         above = layers.LSTM(units, **lstm)(states, initial_state=start)
         states = layers.Add()([above, states]) if states.shape[-1] == units else above
-    context = layers.Attention()([layers.Dense(units)(states), memory])
+        if layer == 0:
+            context = attention()([layers.Dense(units)(states), memory, keys])
     hidden = layers.Dense(width, activation="tanh")(layers.Concatenate()([context, states]))
     logits = layers.Dense(size)(layers.Dropout(translator.hidden_dropout)(hidden))
     model = keras.Model({"source": source, "target": target}, logits)
