@@ -23,7 +23,8 @@ lint: install
 
 # The README's figures on real data. REVIEWS holds imdb.train.tsv.gz, imdb.test.tsv.gz and mr.tsv, each
 # with the columns `text` and `label`; PRICES is a CSV file of daily bars from 2015 to 2019; PAIRS holds
-# Multi30k as train, val and test_2016_flickr, each .en and .de.
+# Multi30k as train, val and test_2016_flickr, each .en and .de; PHOTOS holds train.jsonl, test.jsonl
+# and the folder images, WEIGHTS is a file of MobileNet's weights.
 figures: install
 	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/imdb.yaml \
 		--data $(REVIEWS)/imdb.train.tsv.gz --test $(REVIEWS)/imdb.test.tsv.gz --run runs/imdb
@@ -44,6 +45,7 @@ figures: install
 	$(BIN)/rnn-apps train translation --config tests/benchmarks/multi30k.yaml \
 		--data $(PAIRS)/train.de+train.en --validation $(PAIRS)/val.de+val.en \
 		--test $(PAIRS)/test_2016_flickr.de+test_2016_flickr.en --run runs/english
-	$(BIN)/rnn-apps train translation --config tests/benchmarks/sentences.yaml \
-		--data builtin --run runs/sentences
+	$(BIN)/rnn-apps train captioning --config tests/benchmarks/photographs.yaml \
+		--backbone_weights $(WEIGHTS) --data $(PHOTOS)/train.jsonl --test $(PHOTOS)/test.jsonl \
+		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de

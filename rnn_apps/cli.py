@@ -6,9 +6,9 @@ first needs it.
 """
 
 import argparse
+import base64
 import contextlib
 import inspect
-import io
 import json
 import os
 import pathlib
@@ -27,23 +27,26 @@ APPLICATIONS = {
     "sentiment": ("SentimentClassifier", "a text → label, score in [-1, +1], probabilities"),
     "forecasting": ("StockForecaster", "bars → quantiles of the next closing prices"),
     "translation": ("Translator", "a sentence → its translations, with scores"),
+    "captioning": ("ImageCaptioner", "a picture → captions of it, with scores"),
 }
 _BUILT_IN = {
     "sentiment": ("builtin",),
     "forecasting": ("builtin", "builtin/random_walk"),
     "translation": ("builtin",),
+    "captioning": ("builtin",),
 }
 _APPS = " or ".join(APPLICATIONS)
 _READING = {
     "bad_rows": ("stop skip", "whether a row of a file that cannot be read stops or is left out"),
     "splits": ("refuse adjust keep", "of prices: a split of a share that was left unadjusted"),
 }
-_READ = ("columns", *_READING)
+_READ = ("columns", "folder", *_READING)
 _ANSWERING = {  # what some applications' `predict` takes
     "beam_size": (int, "of a search, at most the model's `beams`; 1 is greedy"),
     "n_best": (int, "hypotheses of each request, with scores"),
     "length_penalty": (float, "of a search, in place of the model's own"),
 }
+_BYTES = 24  # of a request in bytes that are shown
 _EPILOG = f"""\
 DATA is {DATA}.
 RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
@@ -125,9 +128,10 @@ def _parser():
     add = verb(_evaluate, "judge a model beside honest baselines", more)
     add("run", **run)
     add("--data", required=True, help=f"examples to judge on: {DATA}")
-    add("--beside", metavar="RUN", help="another run, of translation, to compare with")
+    add("--beside", metavar="RUN", help="another run, of what writes, to compare with")
+    add("--folder", help="where the pictures lie that --data names; by default looked for near it")
     _add_reading(add)
-    more = "Texts are answered in their order; an empty line is a request too."
+    more = "Requests are answered in their order; of texts, an empty line is one too."
     _add_predict(verb(_predict, "answer raw requests", more), run)
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
@@ -141,22 +145,24 @@ def _parser():
 def _add_predict(add, run):
     add("run", **run)
     add("inputs", nargs="*", default=[], metavar="INPUT", help="texts, after -- if one begins like "
-        "an option, or files of bars; without any, --input is read")  # fmt: skip
-    add("--input", metavar="FILE", default="-", help="one text a line, or a CSV, TSV or JSONL file "
-        "with the model's columns; by default standard input (of bars: CSV)")  # fmt: skip
+        "an option, files of bars, or pictures and folders of them; without any, --input is "
+        "read")  # fmt: skip
+    add("--input", metavar="FILE", default="-", help="one text, or name of a picture, a line, or a "
+        "CSV, TSV or JSONL file with the model's columns; by default standard input (of bars: "
+        "CSV; a picture itself will do too)")  # fmt: skip
     _add_reading(add)
     add("--output", metavar="FILE", default="-", help="by default standard output")
     add("--format", choices=("text", "csv", "jsonl"), help="of answers: text has tabs between, "
-        "and no header, and of translations no scores; by default as --output is called, else "
-        "text, of forecasts csv")  # fmt: skip
+        "and no header, and of translations and captions no scores; by default as --output is "
+        "called, else text, of forecasts csv")  # fmt: skip
     for name, (kind, what) in _ANSWERING.items():
         add(f"--{name}", type=kind, metavar="NUMBER", help=what)
     add(
         "--plot",
         type=_picture,
         metavar="FILE.png",
-        help="a picture: forecasts (by default beside --output), or what the first translation "
-        "attended to",
+        help="a picture: forecasts (by default beside --output), or what the first translation or "
+        "caption attended to",
     )
 
 
@@ -175,12 +181,16 @@ def _add_reading(add):
 
 def _asked(options, names, cls, method):
     """Those of the options that were given, {name: value}; refuses what a method does not take."""
-    given = {name: getattr(options, name) for name in names}
+    given = {name: getattr(options, name, None) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     strange = sorted(set(given) - cli_training.options_of(cls, method))
     if strange:
-        options.refuse(f"a {cls.__name__} does not take --{strange[0]} here")
+        options.refuse(f"{_one(cls)} does not take --{strange[0]} here")
     return given
+
+
+def _one(cls):
+    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}"
 
 
 def _known(name):
@@ -260,10 +270,20 @@ def _quickstart(options, rest):
         version, request = finished["version"], finished["REQUEST"]
         served = tf.saved_model.load(version).signatures["serving_default"]
         answer = served(**{key: tf.constant(value) for key, value in request.items()})
-        asked = textwrap.shorten(json.dumps(request, ensure_ascii=False), 100, placeholder=" …")
-        print(f"\n{version} answers {asked}")
+        print(f"\n{version} answers {_asked_of_a_server(request)}")
         for key, value in sorted(answer.items()):
             print(f"  {key}:{_shown(value.numpy()[0])}")
+
+
+def _asked_of_a_server(request):
+    """A request as JSON, shortened; bytes are in base64, as a server takes them."""
+
+    def encoded(value):
+        text = base64.b64encode(value[:_BYTES]).decode()
+        return {"b64": f"{text}…" if len(value) > _BYTES else text}
+
+    text = json.dumps(request, default=encoded, ensure_ascii=False)
+    return textwrap.shorten(text, 100, placeholder=" …")
 
 
 def _shown(value):
@@ -272,7 +292,8 @@ def _shown(value):
         return f" {value.decode()}"
     if value.ndim > 1:
         return "".join(f"\n   {_shown(row)}" for row in value)
-    return "".join(f" {number:.6g}" for number in value.reshape(-1))
+    numbers = value.reshape(-1).tolist()
+    return "".join(f" {n}" if isinstance(n, bool) else f" {n:.6g}" for n in numbers)
 
 
 def _train(options, rest):
@@ -370,12 +391,12 @@ def _predict(options, rest):
     plot = options.plot or beside
     figure = plot and model.draw(asked, answers)
     if options.plot and figure is None:
-        options.refuse(f"a {type(model).__name__} has nothing to draw for --plot")
+        options.refuse(f"{_one(type(model))} has nothing to draw for --plot")
     _write(output, text, is_file)
     if figure is not None:
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=120)
-        _write(pathlib.Path(plot), picture.getvalue(), True)
+        from rnn_apps.evaluation.report import as_png
+
+        _write(pathlib.Path(plot), as_png(figure, dpi=120), True)
         _say(f"drawn in {plot}: {figure.get_suptitle()}".removesuffix(": "))
 
 

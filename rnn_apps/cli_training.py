@@ -11,12 +11,13 @@ import re
 
 DATA = (
     "builtin (for forecasting also builtin/random_walk), tfds:NAME, or the path of a CSV, TSV or "
-    "JSONL file (also .gz), for translation also two aligned files, as in train.en+train.de"
+    "JSONL file (also .gz), for translation also two aligned files, as in train.en+train.de, for "
+    "captioning also a token file of Flickr8k, an annotation JSON of COCO, or a folder with such"
 )
 COLUMNS = {
     "metavar": "FEATURE=COLUMN,…",
     "help": "where a file or data set calls features otherwise, such as text=review,label=stars, "
-    "series=ticker,close=last or source=en",
+    "series=ticker,close=last, source=en or captions=text",
 }
 
 

@@ -1,5 +1,6 @@
 """What several test modules share: a small trained classifier, prices and a small forecaster."""
 
+import base64
 import csv
 import itertools
 
@@ -83,6 +84,15 @@ def serialized(examples):
     ]
 
 
+def tensors(inputs):
+    """Inputs as JSON has them, {name: list}, as tensors; {"b64": …} stands for bytes."""
+
+    def plain(value):
+        return base64.b64decode(value["b64"]) if isinstance(value, dict) else value
+
+    return {name: tf.constant([plain(value) for value in each]) for name, each in inputs.items()}
+
+
 def prices(series=4, dates=140, seed=0, *, swing=1.2):
     """Bars whose volatility comes and goes, in long format, on business days from 2020-01-01.
 
@@ -157,4 +167,36 @@ def translator():
     model.compile(learning_rate=0.02)
     with kernels.use("plain"):
         model.fit(*pairs(), epochs=16, batch_size=6, verbose=0)
+    return model
+
+
+def squares():
+    """Small pictures of coloured squares, each with two captions: bytes of PNGs, and tuples."""
+    colours = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}
+    places = {"left": (8, 0), "right": (8, 16), "top": (0, 8), "bottom": (16, 8)}
+    pictures, captions = [], []
+    for (colour, rgb), (place, (row, column)) in itertools.product(colours.items(), places.items()):
+        pixels = np.full([24, 24, 3], 230, np.uint8)
+        pixels[row : row + 8, column : column + 8] = rgb
+        pictures.append(tf.io.encode_png(pixels).numpy())
+        captions.append((f"a {colour} square at the {place}", f"a {place} square , {colour}"))
+    return pictures, captions
+
+
+def small_captioner(**options):
+    """A captioner that trains in a few seconds."""
+    settings = {"image_size": 24, "units": 24, "embedding_dim": 24, "vocabulary_size": 400}
+    settings |= {"memory_dropout": 0.0, "hidden_dropout": 0.0, "max_length": 14, "beams": 3}
+    return rnn_apps.ImageCaptioner(**{**settings, **options})
+
+
+@pytest.fixture(scope="session")
+def captioner():
+    """A captioner trained on `squares()`; not to be trained on."""
+    keras.utils.set_random_seed(3)
+    model = small_captioner()
+    model.adapt(*squares())
+    model.compile(learning_rate=0.01)
+    with kernels.use("plain"):
+        model.fit(*squares(), epochs=80, batch_size=6, verbose=0)
     return model

@@ -7,8 +7,9 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
-    {"application", "backtesting", "writing"},
-    {"loading", "sentiment", "forecasting", "translation"},
+    {"application", "backtesting", "writing", "picture_features"},
+    {"caption_reports"},
+    {"loading", "sentiment", "forecasting", "translation", "captioning"},
     {"cli_training"},
     {"cli"},
 )

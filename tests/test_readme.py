@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
-from conftest import serialized
+from conftest import serialized, squares, tensors
 
 from rnn_apps import cli
 
@@ -24,6 +24,7 @@ RAW_INPUT = {
     "sentiment": "text",
     "forecasting": "bars",
     "translation": "text",
+    "captioning": "image_bytes",
 }  # of instances that are no objects
 
 
@@ -56,11 +57,11 @@ def as_request(url, body):
         return application, verb, {"inputs": tf.constant(serialized(body["examples"]))}
     assert verb == "predict"
     name = body.get("signature_name", "serving_default")
-    if isinstance(body["instances"][0], dict):
-        columns = {key: [row[key] for row in body["instances"]] for key in body["instances"][0]}
-        return application, name, {key: tf.constant(each) for key, each in columns.items()}
+    rows = body["instances"]
+    if isinstance(rows[0], dict) and set(rows[0]) != {"b64"}:
+        return application, name, tensors({key: [row[key] for row in rows] for key in rows[0]})
     raw = "closes" if name == "closes" else RAW_INPUT[application]
-    return application, name, {raw: tf.constant(body["instances"])}
+    return application, name, tensors({raw: rows})
 
 
 def test_every_curl_line_is_answered_by_a_ready_made_export(signatures):
@@ -132,6 +133,7 @@ def test_the_python_blocks_run_as_they_stand(tmp_path, monkeypatch, capsys):
     assert "TF-IDF logistic regression" in printed
     assert "seasonal naive" in printed
     assert "table of words" in printed
+    assert "nearest neighbour" in printed
     assert (tmp_path / "sentiment.keras").exists()
     assert (tmp_path / "saved_models" / "sentiment" / "1" / "saved_model.pb").exists()
 
@@ -147,17 +149,27 @@ def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
             lines = [f"{language} {n} is {n % 7} of {name}" for n in range(size)]
             pathlib.Path(f"{name}.{language}").write_text("\n".join(lines) + "\n")
     pathlib.Path("sentences.txt").write_text("en 1 is 2\n\nen 3\n")
+    pathlib.Path("album").mkdir()
+    for number, (picture, captions) in enumerate(zip(*squares(), strict=True)):
+        pathlib.Path("album", f"{number}.png").write_bytes(picture)
+        with open("captions.csv", "a", newline="") as file:
+            head = [] if number else [("image", "caption")]
+            csv.writer(file).writerows([*head, *((f"{number}.png", text) for text in captions)])
+    photo = tf.io.encode_jpeg(tf.io.decode_png(squares()[0][0]))
+    pathlib.Path("photo.jpg").write_bytes(photo.numpy())
     ran = 0
     for line in commands("rnn-apps"):
         if line.split()[1] == "new":  # its train.py is run by the tests of the templates
             continue
         assert cli.main(shlex.split(line)[1:]) == 0, line
         ran += 1
-    assert ran == 12
+    assert ran == 16
     printed = capsys.readouterr().out
     assert "TF-IDF logistic regression" in printed
     assert "saved_models/sentiment/1" in printed
     assert "seasonal naive" in printed
     header = (tmp_path / "forecast.csv").read_text().split("\n")[0]
     assert header.startswith("series,date,q0.025,")
+    assert (tmp_path / "looked.png").exists()
+    assert "photo.jpg\t" in printed and "album/11.png\t" in printed
     assert len((tmp_path / "translations.txt").read_text().splitlines()) == 3

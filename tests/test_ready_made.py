@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
-from conftest import serialized
+from conftest import serialized, tensors
 
 from rnn_apps import cli, export
 
@@ -28,8 +28,7 @@ def test_a_ready_made_export_answers_as_it_did_when_it_was_made(version):
     assert len(stored) == 8
     for case in stored:
         given = case.get("inputs") or {"inputs": serialized(case["examples"])}
-        inputs = {name: tf.constant(values) for name, values in given.items()}
-        answers = served.signatures[case["signature"]](**inputs)
+        answers = served.signatures[case["signature"]](**tensors(given))
         assert answers.keys() == case["outputs"].keys()
         for name, expected in case["outputs"].items():
             got = answers[name].numpy()

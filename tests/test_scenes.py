@@ -54,7 +54,7 @@ def test_the_pictures_and_captions_are_always_the_same(written):
     }
     assert tfds.fingerprint_splits(columns) == scenes.BuiltinScenes.fingerprint
     pictures = [picture for each in columns.values() for picture in each["image"]]
-    assert len(set(pictures)) == len(pictures) == 2600
+    assert len(set(pictures)) == len(pictures) == 6600
 
 
 def test_no_combination_of_things_is_drawn_in_two_splits(written):
@@ -253,4 +253,4 @@ def test_the_set_is_generated_once(monkeypatch):
     splits = load_captions("builtin")
     assert calls == [] and splits.notes == ()
     sizes = [int(part.cardinality()) for part in (splits.train, splits.validation, splits.test)]
-    assert sizes == [2000, 200, 400]
+    assert sizes == [6000, 200, 400]

@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import os
 import pathlib
 import re
 import resource
@@ -13,7 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pairs, write_prices
+from conftest import pairs, squares, write_prices
 
 import rnn_apps
 from rnn_apps import cli, data
@@ -44,8 +45,14 @@ OTHER = {
         '"target": "german"}, test_fraction=0.2)',
         "network": "return keras.layers.GRU(6, return_sequences=True)",
     },
+    "captioning": {
+        "data": 'return rnn_apps.data.load_captions("mine.csv", columns={"image": "photo", '
+        '"captions": "said"}, test_fraction=0.25)',
+        "network": 'return {"backbone_layer": "conv_3_relu", "train_backbone": False}',
+    },
 }
 ANSWERS = {
+    "captioning": {"caption", "score", "ok"},
     "translation": {"translation", "score"},
     "sentiment": {"label", "score", "probabilities"},
     "forecasting": {"quantiles", "mean"},
@@ -125,14 +132,12 @@ def test_a_template_runs_with_small_settings(template, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rnn_apps.data, "load", few(data.load, lambda texts: texts.take(200)))
     monkeypatch.setattr(rnn_apps.data, "load_bars", few(data.load_bars, two_of_late))
-    monkeypatch.setattr(
-        rnn_apps.data, "load_pairs", few(data.load_pairs, lambda pairs: pairs.take(200))
-    )
+    for name in ("load_pairs", "load_captions"):
+        loader = few(getattr(data, name), lambda examples: examples.take(200))
+        monkeypatch.setattr(rnn_apps.data, name, loader)
     source = template.read_text()
     names = execute(replaced(source, constants=small(source)), str(template), monkeypatch)
-    examples = {"sentiment": 200, "forecasting": 2 * (300 - 2), "translation": 200}[
-        template.parent.name
-    ]
+    examples = 2 * (300 - 2) if template.parent.name == "forecasting" else 200
     assert json.loads((tmp_path / "run" / "report.json").read_text())["examples"] == examples
     assert (tmp_path / "run" / "model.keras").is_file()
     assert names["version"] == pathlib.Path(names["EXPORT"], "1")
@@ -154,11 +159,24 @@ def write_pairs(path):
         csv.writer(file).writerows([("english", "german"), *zip(*pairs(), strict=True)])
 
 
+def write_photos(path):
+    pictures, captions = squares()
+    os.mkdir("photos")
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "said"])
+        for number, (picture, texts) in enumerate(zip(pictures, captions, strict=True)):
+            pathlib.Path("photos", f"{number}.png").write_bytes(picture)
+            writer.writerows([f"{number}.png", text] for text in texts)
+
+
 def write_mine(name):
     if name == "sentiment":
         return write_three_classes("mine.csv")
     if name == "translation":
         return write_pairs("mine.csv")
+    if name == "captioning":
+        return write_photos("mine.csv")
     return write_prices("mine.csv", names=("ticker", "day", "last"))
 
 
@@ -183,7 +201,15 @@ def check_of_translation(names, report):
     assert report["examples"] == round(len(pairs()[0]) * 0.2)
 
 
+def check_of_captioning(names, report):
+    assert serve(names)["caption"].shape == (1,)
+    assert names["model"].encoder.layer == "conv_3_relu"
+    assert not names["model"].encoder.trainable
+    assert report["examples"] == 3
+
+
 CHECKS = {
+    "captioning": check_of_captioning,
     "sentiment": check_of_sentiment,
     "forecasting": check_of_forecasting,
     "translation": check_of_translation,
@@ -195,6 +221,7 @@ def test_a_copied_template_takes_other_data_and_another_network(template, tmp_pa
     name = template.parent.name
     assert cli.main(["new", name, str(tmp_path / "app")]) == 0
     monkeypatch.chdir(tmp_path / "app")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_mine(name)
     source = pathlib.Path("train.py").read_text()
     source = replaced(source, bodies=OTHER[name], constants=small(source))

@@ -12,6 +12,7 @@ from rnn_apps.blocks.decoding import Decoded, greedy, sample
 from rnn_apps.blocks.embedding import TokenEmbedding
 from rnn_apps.blocks.encoder import RecurrentEncoder
 from rnn_apps.blocks.gradient_flow import gradient_flow, plot_gradient_flow
+from rnn_apps.blocks.grid_memory import GridMemory
 from rnn_apps.blocks.initializers import LongMemory
 from rnn_apps.blocks.memory_attention import MemoryAttention
 from rnn_apps.blocks.ordinal import OrdinalHead
@@ -27,6 +28,7 @@ __all__ = [
     "AttentionPooling",
     "Beams",
     "Decoded",
+    "GridMemory",
     "ImageEncoder",
     "LongMemory",
     "MemoryAttention",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -18,13 +19,13 @@ def load_captions(
     source,
     *,
     columns=None,
-    folder=None,
-    validation=None,
-    test=None,
-    validation_fraction=0.1,
-    test_fraction=0.0,
-    bad_rows="stop",
-    seed=0,
+    folder: str | None = None,
+    validation: str | None = None,
+    test: str | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+    bad_rows: Literal["stop", "skip"] = "stop",
+    seed: int = 0,
 ):
     r"""Loads pictures with captions by name.
 

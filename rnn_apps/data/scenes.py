@@ -25,7 +25,7 @@ from rnn_apps.data.scene_drawing import SIDE, draw, png
 from rnn_apps.data.scene_parts import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, SIZES, Scene, Thing
 from rnn_apps.data.tfds import read_builtin
 
-SPLITS = {"train": 2000, "validation": 200, "test": 400}
+SPLITS = {"train": 6000, "validation": 200, "test": 400}
 CAPTIONS = 5
 _ALONE = 0.2  # the share of pictures of one thing
 _MARGIN = 1.0  # pixels between a thing and the picture's edge, at least
@@ -44,10 +44,10 @@ class BuiltinScenes(tfds.core.GeneratorBasedBuilder):
         ('image', 'captions', 'scene')
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "Three times as many training pictures."}
     keys = ("image", "captions", "scene")
-    fingerprint = "15194406cb267b1288377fa819ff81090884f3e6409f90bb41286da425ca6478"
+    fingerprint = "8012fb047c71c3daa6489d577978bab1df15da11d373b45ab6b2fac245c17436"
 
     def _info(self):
         return tfds.core.DatasetInfo(

@@ -10,6 +10,7 @@ from rnn_apps.training.callbacks import (
     shown,
 )
 from rnn_apps.training.files import write_atomically, written_beside
+from rnn_apps.training.fine_tuning import SharedRateAdam, TrainFrom, trainable
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
     MODEL_FILE,
@@ -26,11 +27,14 @@ __all__ = [
     "EarlyStopping",
     "FeedEpoch",
     "RunFolder",
+    "SharedRateAdam",
     "StopOnNonFinite",
+    "TrainFrom",
     "WarmupCosine",
     "check_run_folder",
     "progress",
     "shown",
+    "trainable",
     "write_atomically",
     "written_beside",
 ]
