@@ -24,7 +24,10 @@ pytestmark = pytest.mark.usefixtures("plain_kernels")
 SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]
 PACKAGE = pathlib.Path(rnn_apps.__file__).parent
-VERBS = ("list", "quickstart", "new", "train", "evaluate", "predict", "export", "check")
+VERBS = (
+    "list", "quickstart", "new", "train", "evaluate", "predict", "export", "check", "rollback",
+    "label", "keep",
+)  # fmt: skip
 
 
 def call(*arguments):
