@@ -10,7 +10,8 @@ ROWS = (
     {"application", "backtesting", "writing", "picture_features"},
     {"caption_reports"},
     {"loading", "sentiment", "forecasting", "translation", "captioning"},
-    {"cli_training"},
+    {"server"},
+    {"cli_training", "cli_serving"},
     {"cli"},
 )
 
