@@ -2,7 +2,7 @@
 
 import re
 
-HTTP_STATUS = {
+HTTP_STATUS = {  # in the order of the codes' numbers
     "OK": 200,
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -11,7 +11,6 @@ HTTP_STATUS = {
     "NOT_FOUND": 404,
     "ALREADY_EXISTS": 409,
     "PERMISSION_DENIED": 403,
-    "UNAUTHENTICATED": 401,
     "RESOURCE_EXHAUSTED": 429,
     "FAILED_PRECONDITION": 400,
     "ABORTED": 409,
@@ -20,12 +19,9 @@ HTTP_STATUS = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
 }
-CODES = (  # by their numbers
-    "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS "
-    "PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED "
-    "INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED"
-).split()
+CODES = list(HTTP_STATUS)
 _STACK = re.compile(r"\s*\n+(Detected at node|Original stack trace|Stack trace|Traceback).*", re.S)
 _PATH = re.compile(r"(?<![\w.>)\]])(?:file:/|[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}[/\\]?")
 
@@ -59,10 +55,10 @@ class ServingError(Exception):
 
 
 def without_paths(message: str) -> str:
-    """Return a message of TensorFlow without its stack and without paths of this machine.
+    r"""Return a message of TensorFlow without its stack and without paths of this machine.
 
     Example:
-        >>> without_paths("No file /home/me/model/1/variables: gone\\n\\nStack trace: …")
+        >>> without_paths("No file /home/me/model/1/variables: gone\n\nStack trace: …")
         'No file …: gone'
     """
     return _PATH.sub("…", _STACK.sub("", message)).strip()

@@ -121,8 +121,6 @@ def _restore(session, folder, meta):
         raise ServingError("NOT_FOUND", "Could not find variables/variables.index")
     if _INIT in meta.signature_def:
         session.run(meta.signature_def[_INIT].outputs[_INIT].name, assets)
-    for name in _OLD_INITS:
-        for node in (
-            meta.collection_def[name].node_list.value if name in meta.collection_def else ()
-        ):
+    for name in set(_OLD_INITS) & set(meta.collection_def):
+        for node in meta.collection_def[name].node_list.value:
             session.run(node, assets)
