@@ -12,7 +12,8 @@ ROWS = (
     {"caption_reports"},
     {"loading", "sentiment", "forecasting", "translation", "captioning"},
     {"deployment"},
-    {"cli_training", "cli_deployment"},
+    {"server"},
+    {"cli_training", "cli_deployment", "cli_serving"},
     {"cli"},
 )
 
