@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +48,7 @@ TAKEN = {
     b'["\\ud83d\\ude00\\u0000\\/"]': ["😀\0/".encode()],
     b"[18446744073709551615, 18446744073709551616]": [2**64 - 1, float(2**64)],
     b"[Inf, -Infinity]": [math.inf, -math.inf],
+    b'["a", [1, [2.5]], [3], [1e2], [1e400, 4]'[:-11] + b"5]": [b"a", [1, [2.5]], [3], [1e2], 5],
     b"[-0, 0.10000000000000000000001]": [0, 0.1],
     b'[[1, 2], {"b": []}, {}, null, true, false]': [[1, 2], {"b": []}, {}, None, True, False],
     b"[" * 512 + b"]" * 512: json.loads("[" * 512 + "]" * 512),
@@ -95,7 +97,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES, st.booleans(), st.sampled_from([None, 0, 3]))
 def test_whatever_python_writes_is_read_as_it_was(value, ascii_only, indent):
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
@@ -112,3 +114,15 @@ def test_no_document_does_more_than_be_refused(document):
         assert error.message.startswith("JSON Parse error: ")
     else:
         assert isinstance(value, (type(None), bool, int, float, bytes, list, dict))
+
+
+def test_time_grows_with_the_length_of_a_document_and_not_with_its_square():
+    def seconds(count):
+        document, tries = b'["a"' + b",[1.5, [2]]" * count + b"]", []
+        for _ in range(4):
+            start = time.process_time()
+            json_parsing.parse(document)
+            tries.append(time.process_time() - start)
+        return min(tries)
+
+    assert seconds(40_000) < 50 * seconds(4_000)  # the square would take 100 times as long

@@ -19,9 +19,8 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _HEX = re.compile(rb"[0-9a-fA-F]{4}")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NUMBERS = re.compile(rb"\[[\[\]0-9eE+.,\- \t\n\r]*")
-_RISKY = re.compile(
-    rb"[eE]\+?[0-9]{3}|(?<![.0-9])[0-9]{19}"
-)  # may overflow where Python would not tell
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_OVERFLOWING = re.compile(rb"[eE]\+?[0-9]{3}|(?<![.0-9])[0-9]{19}")
 _EXPONENT = re.compile(rb"[eE][+-]?")
 _INFINITY = re.compile(rb"Inf(inity)?")
 _ESCAPES = dict(
@@ -68,7 +67,9 @@ class _Reader:
     def __init__(self, document, max_depth):
         self.document = document
         self.max_depth = max_depth
-        self.tried = 0  # lists that begin before this byte are known not to be of numbers alone
+        # The last run of bytes that only lists of numbers have. No byte is looked at twice for it:
+        # a body could make the time grow with its square.
+        self.run_start, self.run_end, self.run = 0, 0, None
 
     def read(self):
         position = self.after_space(3 if self.document.startswith(b"\xef\xbb\xbf") else 0)
@@ -137,18 +138,18 @@ class _Reader:
 
     def numbers(self, position):
         """(value, end) of a list of nothing but plain numbers and such lists, else (None, 0)."""
-        if position < self.tried:
-            return None, 0
-        run = _NUMBERS.match(self.document, position)[0]
-        self.tried = position + len(run)
-        if _RISKY.search(run):
+        if position >= self.run_end:
+            run = _NUMBERS.match(self.document, position)[0]
+            self.run_start, self.run_end = position, position + len(run)
+            self.run = None if _is_risky(run) else run.decode("ascii")
+        if self.run is None:
             return None, 0
         try:
-            value, length = _DECODER.raw_decode(run.decode("ascii"))
+            value, end = _DECODER.raw_decode(self.run, position - self.run_start)
         except (ValueError, RecursionError):
-            return None, 0  # the slow way finds out what is wrong, if anything is
-        self.tried = position + length
-        return value, self.tried
+            self.run = None  # the slow way finds out what is wrong, if anything is
+            return None, 0
+        return value, self.run_start + end
 
     def literal(self, position):
         word, value = _LITERALS[self.at(position)]
@@ -237,3 +238,9 @@ class _Reader:
 
     def fail(self, what, position):
         raise ServingError("INVALID_ARGUMENT", f"JSON Parse error: {what} at offset: {position}")
+
+
+def _is_risky(numbers):
+    """Whether a number may be one that Python rounds, or reads as infinite, without saying so."""
+    suspicious = b"e" in numbers or b"E" in numbers or b"0" * 19 in numbers.translate(_DIGITS)
+    return suspicious and _OVERFLOWING.search(numbers) is not None

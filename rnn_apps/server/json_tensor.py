@@ -122,6 +122,14 @@ def from_base64(value):
         raise _invalid("Unable to base64 decode") from None
 
 
+def json_type(value):
+    """Returns what an error calls the type of a value, such as "Number"."""
+    if type(value) is bool:
+        return str(value)
+    names = {type(None): "Null", dict: "Object", list: "Array", bytes: "String"}
+    return names.get(type(value), "Number")
+
+
 def _invalid(message):
     return ServingError("INVALID_ARGUMENT", message)
 
@@ -335,15 +343,8 @@ def _error_of_value(value, kind):
     known = kind in _FLOATS or kind in _INTEGERS or kind in ("bool", "string")
     if known or type(value) is dict:
         return _invalid(
-            f"JSON Value: {quoted(value)} Type: {_json_type(value)} is not of expected type: {kind}"
+            f"JSON Value: {quoted(value)} Type: {json_type(value)} is not of expected type: {kind}"
         )
     return ServingError(
         "UNIMPLEMENTED", f"Conversion of JSON Value: {quoted(value)} to type: {kind}"
     )
-
-
-def _json_type(value):
-    if type(value) is bool:
-        return str(value)
-    names = {type(None): "Null", dict: "Object", list: "Array", bytes: "String"}
-    return names.get(type(value), "Number")
