@@ -15,7 +15,7 @@ def add_commands(verb):
     folder = {"metavar": "FOLDER", "help": "of a model's versions, such as saved_models/sentiment"}
     config = {"metavar": "FILE", "help": "by default models.config beside FOLDER"}
     server = {"metavar": "URL", "help": "REST of the server to wait for: http://localhost:8501"}
-    more = "Edits models.config, which a server started with --model_config_file follows."
+    more = "Edits the models.config beside FOLDER, which a server of it follows."
     add = verb(_rollback, "serve an earlier version of a model, or the newest again", more)
     add("folder", **folder)
     add("--to", type=_version_or_latest, metavar="VERSION", help="a number, or latest; by default "

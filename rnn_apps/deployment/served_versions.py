@@ -240,10 +240,8 @@ def _edit(folder, path, decide):
             model_config.pin(entry, wanted)
         model_config.relabel(entry, labels)
         if is_new:
-            notes = [
-                *notes,
-                f"{path.name} is new; a server reads it if started with --model_config_file.",
-            ]
+            new = f"{path.name} is new: a server that runs already obeys it once started again"
+            notes = [*notes, f"{new}, tensorflow_model_server with --model_config_file."]
         now = model_config.served(entry, versions)
         return Served(entry.name, now, labels, loading, notes)
 

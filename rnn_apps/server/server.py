@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from tensorflow.core.protobuf import config_pb2
 
-from rnn_apps.server import configuration, metrics, rest
+from rnn_apps.server import configuration, metrics, rest, web_page
 from rnn_apps.server.batching import Batching, Scheduler
 from rnn_apps.server.grpc_services import GrpcServer
 from rnn_apps.server.loading import Loader, batching_of, threads_of
@@ -206,6 +206,7 @@ class Server:
             self.models,
             self.metrics,
             Workers(settings.rest_api_num_threads, settings.max_queued_requests),
+            web_page.routes(self.models),
             timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
             enable_cors=settings.rest_api_enable_cors_support,
             monitoring_path=path if monitoring is not None and monitoring.enable else None,

@@ -115,7 +115,7 @@ function ticks(low, high, count) {
 
 function fan(width, closes, dates, quantiles, sampled) {
   const horizon = quantiles.length;
-  const past = closes.slice(-Math.max(20, Math.min(60, 12 * horizon)));
+  const past = closes.slice(-Math.max(20, Math.min(60, 12 * horizon, Math.round(width / 13))));
   const all = [...past, ...quantiles.flat(), ...sampled.flat()];
   const room = (Math.max(...all) - Math.min(...all)) * 0.05 || 1;
   const [low, high] = [Math.min(...all) - room, Math.max(...all) + room];
