@@ -22,7 +22,7 @@ from rnn_apps.server.workers import Workers
 
 log = logging.getLogger("rnn_apps.server")
 _BACKLOG = 1024  # connections that the system accepts before we do
-_SWITCH_INTERVAL = 0.001  # seconds; Python's 0.005 lets a thread that decodes hold up the others
+_SWITCH_INTERVAL = 0.001  # seconds; with 0.005 a thread that decodes holds up the others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
