@@ -43,8 +43,8 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
         "not loaded yet; needed for any label when the server starts"),
     ("monitoring_config_file", pathlib.Path, "FILE", "MonitoringConfig in text format"),
     ("saved_model_tags", str, "TAGS", "of the graph to load, with commas, by default serve"),
-    ("tensorflow_intra_op_parallelism", int, "N", "threads of one operation; 0 is TensorFlow's own"),
-    ("tensorflow_inter_op_parallelism", int, "N", "threads for operations; 0 is TensorFlow's own"),
+    ("tensorflow_intra_op_parallelism", int, "N", "threads of one operation; 0: its own choice"),
+    ("tensorflow_inter_op_parallelism", int, "N", "threads for operations; 0: its own choice"),
     ("max_queued_requests", int, "N", "that wait for their turn before more are refused, by "
         "default 64"),
     ("max_body_bytes", int, "N", "of a request, by default 67108864"),
@@ -68,7 +68,7 @@ def add_options(add):
 
 
 def _truth(text):
-    """true or false as TensorFlow's flags take them."""
+    """True or false as TensorFlow's flags take them."""
     if text.lower() not in ("true", "false", "1", "0"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text.lower() in ("true", "1")
@@ -98,10 +98,10 @@ def settings_of(options: argparse.Namespace) -> dict:
             f"{folder} holds the versions of one model; name the folder above it, or type "
             f"--model_name={folder.resolve().name} --model_base_path={folder}."
         )
-    if folder is not None and "model_config_file" not in given:
-        if (folder / CONFIG_FILE).is_file():
-            given["model_config_file"] = folder / CONFIG_FILE
-            given.setdefault("model_config_file_poll_wait_seconds", 1.0)
+    own = None if folder is None else folder / CONFIG_FILE
+    if "model_config_file" not in given and own is not None and own.is_file():
+        given["model_config_file"] = own
+        given.setdefault("model_config_file_poll_wait_seconds", 1.0)
     return given
 
 

@@ -23,6 +23,7 @@ log = logging.getLogger("rnn_apps.server")
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 _METADATA = "signature_def"
+_LONG = 1e6  # seconds
 
 
 def _answering(method):
@@ -42,8 +43,8 @@ def _answering(method):
 
 
 def _deadline(context):
-    left = context.time_remaining()
-    return None if left is None else time.monotonic() + left
+    left = context.time_remaining()  # centuries, for a client that set no deadline
+    return None if left is None or left > _LONG else time.monotonic() + left
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -179,7 +180,9 @@ class GrpcServer:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             prediction, self._server
         )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(models), self._server
+        )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:

@@ -21,6 +21,7 @@ from rnn_apps.server.models import Models, Polling
 from rnn_apps.server.workers import Workers
 
 log = logging.getLogger("rnn_apps.server")
+_BACKLOG = 1024  # connections that the system accepts before we do
 _SWITCH_INTERVAL = 0.001  # seconds; Python's 0.005 lets a thread that decodes hold up the others
 
 
@@ -158,11 +159,12 @@ class Server:
         if not settings.rest_api_port:
             return None
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.socket(family)
+        listening = socket.socket(family, proto=socket.IPPROTO_TCP)  # else there is no TCP_NODELAY
         undo.callback(listening.close)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((settings.host, settings.rest_api_port))
+            listening.listen(_BACKLOG)
         except OSError as error:
             address = f"{settings.host}:{settings.rest_api_port}"
             raise OSError(f"REST cannot listen on {address}: {error.strerror}.") from error
