@@ -64,7 +64,7 @@ class SavedGraph:
                 options = config_pb2.CallableOptions(feed=key[0], fetch=fetches)
                 call = self._session._make_callable_from_options(options)
                 self._calls[key] = call
-            return call(*feeds.values())
+            return [_array(value) for value in call(*feeds.values())]
         except Exception as error:  # a status becomes almost any of them
             raise from_tensorflow(error) from error
 
@@ -74,6 +74,15 @@ class SavedGraph:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _array(value):
+    """A fetched value as an array: a single text comes as its bytes."""
+    if isinstance(value, bytes):
+        array = np.empty([], object)
+        array[()] = value
+        return array
+    return value
 
 
 def refuse_links(folder: Path):
