@@ -17,14 +17,15 @@ from rnn_apps import cli, cli_serving
 
 ROOT = pathlib.Path(rnn_apps.__file__).parents[1]
 FLAGS = (  # of tensorflow_model_server, which mean the same here
-    "port rest_api_port rest_api_timeout_in_ms rest_api_enable_cors_support rest_api_num_threads "
-    "grpc_max_threads model_name model_base_path model_config_file "
-    "model_config_file_poll_wait_seconds file_system_poll_wait_seconds max_num_load_retries "
-    "load_retry_interval_micros enable_batching batching_parameters_file "
-    "enable_per_model_batching_parameters enable_model_warmup num_request_iterations_for_warmup "
-    "allow_version_labels_for_unavailable_models monitoring_config_file saved_model_tags "
-    "tensorflow_intra_op_parallelism tensorflow_inter_op_parallelism"
-).split()
+    "port", "rest_api_port", "rest_api_timeout_in_ms", "rest_api_enable_cors_support",
+    "rest_api_num_threads", "grpc_max_threads", "model_name", "model_base_path",
+    "model_config_file", "model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds",
+    "max_num_load_retries", "load_retry_interval_micros", "enable_batching",
+    "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup",
+    "num_request_iterations_for_warmup", "allow_version_labels_for_unavailable_models",
+    "monitoring_config_file", "saved_model_tags", "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
+)  # fmt: skip
 
 
 def settings_of(*arguments):

@@ -98,7 +98,8 @@ def test_the_newest_version_answers_and_takes_over_when_it_comes(serve):
     "which, code, words",
     [
         ({"name": "n"}, "NOT_FOUND", "Servable not found for request: Latest(n)"),
-        ({"name": "m", "version": 9}, "NOT_FOUND", "Servable not found for request: Specific(m, 9)"),
+        ({"name": "m", "version": 9}, "NOT_FOUND",
+         "Servable not found for request: Specific(m, 9)"),
         ({"name": "m", "label": "l"}, "INVALID_ARGUMENT",
          "Unrecognized servable version label: l"),
         ({"name": "../m"}, "NOT_FOUND", "Servable not found for request: Latest(../m)"),
