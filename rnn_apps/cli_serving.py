@@ -40,7 +40,7 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
         "default true"),
     ("num_request_iterations_for_warmup", int, "N", "how often each, by default once"),
     ("allow_version_labels_for_unavailable_models", bool, None, "labels may name versions that are "
-        "not loaded yet; needed for any label when the server starts, and so on for "
+        "not loaded yet; needed for any label when the server starts, and given for "
         "FOLDER/models.config"),
     ("monitoring_config_file", pathlib.Path, "FILE", "MonitoringConfig in text format"),
     ("saved_model_tags", str, "TAGS", "of the graph to load, with commas, by default serve"),

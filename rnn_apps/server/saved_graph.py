@@ -64,7 +64,7 @@ class SavedGraph:
                 options = config_pb2.CallableOptions(feed=key[0], fetch=fetches)
                 call = self._session._make_callable_from_options(options)
                 self._calls[key] = call
-            return call(*feeds.values())
+            return [_array(value) for value in call(*feeds.values())]
         except Exception as error:  # a status becomes almost any of them
             raise from_tensorflow(error) from error
 
@@ -76,9 +76,21 @@ class SavedGraph:
             self._session = None
 
 
+def _array(value):
+    """A fetched value as an array: a single text comes as its bytes."""
+    if isinstance(value, bytes):
+        array = np.empty([], object)
+        array[()] = value
+        return array
+    return value
+
+
 def refuse_links(folder: Path):
-    """Raise `ServingError` if a file of the folder is elsewhere: links may not lead out of it."""
+    """Raise `ServingError` if a link leads out of the folder, or the folder is one itself."""
     home = os.path.realpath(folder)
+    if os.path.dirname(home) != os.path.realpath(folder.parent):
+        message = f"Version {folder.name} is a link out of the model's folder; copy the version"
+        raise ServingError("PERMISSION_DENIED", message)
     for parent, folders, files in os.walk(home):
         for name in [*folders, *files]:
             path = os.path.join(parent, name)
