@@ -59,7 +59,7 @@ def stubs(server):
 
 def test_no_case_is_lost():
     assert len(REST_CASES) == 163
-    assert len(grpc_cases.CASES) == 34
+    assert len(grpc_cases.CASES) == 33
     assert len(EXPORT_CASES) == 32
 
 
@@ -281,7 +281,7 @@ def test_a_connection_is_kept_and_any_content_type_will_do(server):
             )
             assert response.json() == {"predictions": [3.5]}
         pools = session.get_adapter(server.url).poolmanager.pools
-        pool = pools[pools.keys()[0]]
+        pool = pools[next(iter(pools.keys()))]
         assert (pool.num_requests, pool.num_connections) == (3, 1)
 
 
