@@ -1,9 +1,13 @@
 """What is written beside exports for servers and clients, and which versions are served."""
 
+import ast
+import base64
 import contextlib
 import http.server
 import json
 import pathlib
+import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -399,3 +403,64 @@ def test_model_config_reads_the_policies_that_a_server_knows():
     assert model_config.served(entry, [3, 1, 2]) == [1, 2, 3]
     model_config.pin(entry, [9, 1])
     assert model_config.served(entry, [3, 1, 2]) == [1]
+
+
+# Clients, asking a server
+
+
+@pytest.fixture(scope="module")
+def written(served):
+    """The folder of models, with the clients of each ready-made export beside its versions."""
+    for version in READY_MADE:
+        server_files.write(served.folder / version.parent.name / "1", ["clients"])
+    return served
+
+
+def answers_of(model):
+    """How many requests each client of a model sends: one for each signature."""
+    return {"sentiment": 3, "forecasting": 4, "translation": 3, "captioning": 3}[model]
+
+
+@pytest.mark.parametrize("model", [version.parent.name for version in READY_MADE])
+def test_the_clients_of_an_export_are_answered_as_they_are(written, model, monkeypatch, capsys):
+    folder = written.folder / model / "clients"
+    curl = subprocess.run(
+        ["sh", str(folder / "ask.sh"), written.url], capture_output=True, text=True, cwd="/"
+    )
+    answers, decoder, text = [], json.JSONDecoder(), curl.stdout.strip()
+    while text:
+        answer, end = decoder.raw_decode(text)
+        answers.append(answer)
+        text = text[end:].strip()
+    assert len(answers) == answers_of(model), curl.stderr
+    assert all({"predictions", "results"} & answer.keys() for answer in answers)
+
+    monkeypatch.setattr(sys, "argv", ["ask_rest.py", written.url])
+    runpy.run_path(str(folder / "ask_rest.py"))
+    printed = capsys.readouterr().out
+    assert [ast.literal_eval(line) for line in printed.splitlines()] == answers
+
+    monkeypatch.setattr(sys, "argv", ["ask_grpc.py", written.address])
+    runpy.run_path(str(folder / "ask_grpc.py"))
+    printed = capsys.readouterr().out
+    main = answers[0]["predictions"][0]
+    assert all(f"'{name}': array(" in printed for name in main)
+    texts = [value for value in main.values() if isinstance(value, str)]
+    assert all(f"array([{value.encode()!r}]" in printed for value in texts)
+
+
+def test_clients_write_what_a_shell_and_python_read_back(tmp_path):
+    text = 'It\'s "fine", `id` $HOME \\ ü\nEND'
+    asks = [clients._Ask("serving_default", "predict", {"text": text.encode()}, "about")]
+    picture = [clients._Ask("s", "predict", {"a": text.encode(), "b": b"\x89PNG\xff"}, "about")]
+    files = {}
+    for written in (clients._curl("m", asks, files), clients._curl("m", picture, files)):
+        script = re.sub(r"curl .* <<", "cat <<", written)
+        path = tmp_path / "ask.sh"
+        path.write_text(script)
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        sent = json.loads(subprocess.run(["sh", path], capture_output=True).stdout)
+        body = sent["instances"][0]
+        assert (body if isinstance(body, str) else body["a"]) == text
+    assert base64.b64decode(body["b"]["b64"]) == files["b.png"] == b"\x89PNG\xff"

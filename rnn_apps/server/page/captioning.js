@@ -53,7 +53,7 @@ async function shown(model, { b64, url }, exchanges) {
   }
   const { n_best: best } = model.signatures;
   const others = best ? await alternatives(model, b64, exchanges) : [];
-  const canvas = element("canvas", { "aria-hidden": "true" });
+  const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
   const frame = element("div", { class: "picture" },
     element("img", { src: url, alt: looked.caption || "the picture that was sent" }), canvas);
   const said = element("div", { class: "stack" },

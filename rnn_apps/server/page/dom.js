@@ -41,12 +41,24 @@ export function percent(share) {
   return `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)} %`;
 }
 
+// Pieces of text as people read them: what the vocabulary lacks is spelled in bytes, as in <0x22>,
+// of which several may be one character; it stands where the last of them does.
+function readable(pieces) {
+  const decoder = new TextDecoder();
+  return pieces.map((piece, at) => {
+    const byte = /^<0x([0-9A-F]{2})>$/.exec(piece);
+    if (!byte) return piece;
+    const more = /^<0x[0-9A-F]{2}>$/.test(pieces[at + 1] ?? "");
+    return decoder.decode(Uint8Array.of(parseInt(byte[1], 16)), { stream: more });
+  });
+}
+
 // Subword pieces as words: [{text, from, to, special, glued, …}], pieces `from` up to before `to`;
 // a mark such as a full stop is a word of its own, `glued` to the one before.
 export function wordsOf(pieces) {
   const names = { "<s>": "‹start›", "</s>": "‹end›" };
   const words = [];
-  pieces.forEach((piece, at) => {
+  readable(pieces).forEach((piece, at) => {
     const special = names[piece];
     const last = words.at(-1);
     const isMark = /^[^\p{L}\p{N}▁]+$/u.test(piece);

@@ -13,7 +13,7 @@ export function fits({ serving_default: main }) {
 }
 
 export function form(model) {
-  const field = element("textarea", { class: "code", rows: "7", spellcheck: "false", oninput: () => read() });
+  const field = element("textarea", { class: "code", rows: "7", spellcheck: "false", oninput: () => look() });
   const found = element("p", { class: "small quiet", "aria-live": "polite" });
   const choice = element("select", { "aria-label": "Series" });
   const which = element("label", { hidden: true }, "Series", choice);
@@ -22,20 +22,24 @@ export function form(model) {
 
   function read() {
     which.hidden = true;
+    const { series, complete, notes } = prices.read(field.value);
+    const names = Object.keys(series);
+    const chosen = choice.value;
+    choice.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+    if (names.includes(chosen)) choice.value = chosen;
+    which.hidden = names.length < 2;
+    const one = series[choice.value || names[0]];
+    const kind = complete ? "bars" : "closing prices";
+    found.textContent = [`${one.bars.length} ${kind} found.`, ...notes].join(" ");
+    return { ...one, complete };
+  }
+
+  // Says while somebody types what is found, or why it cannot be read.
+  function look() {
     try {
-      const { series, complete, notes } = prices.read(field.value);
-      const names = Object.keys(series);
-      const chosen = choice.value;
-      choice.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-      if (names.includes(chosen)) choice.value = chosen;
-      which.hidden = names.length < 2;
-      const one = series[choice.value || names[0]];
-      const kind = complete ? "bars" : "closing prices";
-      found.textContent = [`${one.bars.length} ${kind} found.`, ...notes].join(" ");
-      return { ...one, complete };
+      read();
     } catch (error) {
       found.textContent = error.message;
-      throw error;
     }
   }
 
@@ -49,6 +53,7 @@ export function form(model) {
     dropField("Choose a CSV file", "or drop it here, or paste rows below: open, high, low, close, volume, or only close", ".csv,.tsv,.txt,text/csv", use),
     element("label", { class: "field" }, "Prices, oldest first", field), found,
   ], async (exchanges) => {
+    look();
     const given = read();
     const forecast = await forecastOf(model, given, exchanges);
     const sampled = paths.checked ? await predict(model, "paths", given.bars, exchanges) : [];
@@ -60,7 +65,7 @@ export function form(model) {
       field.value = prices.example();
       asked.submit();
     } }, "Use the example"));
-  found.textContent = "60 bars found.";
+  look();
   return asked.nodes;
 }
 

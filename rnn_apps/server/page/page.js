@@ -33,7 +33,7 @@ function signaturesOf(signatures) {
   const side = (tensors) => element("ul", null, Object.keys(tensors).sort().map((name) =>
     element("li", null, element("code", null, name), " ",
       element("span", { class: "quiet small" }, typeOf(tensors[name])))));
-  const rows = Object.keys(signatures).sort((left, right) => (right === "serving_default") - (left === "serving_default"))
+  const rows = Object.keys(signatures).sort().sort((left, right) => (right === "serving_default") - (left === "serving_default"))
     .map((name) => [element("code", null, name), side(signatures[name].inputs), side(signatures[name].outputs)]);
   return element("details", { class: "card signatures" },
     element("summary", null, `Signatures (${rows.length})`),
