@@ -11,14 +11,19 @@ import runpy
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
+import requests
 import yaml
+from conftest import free_port
 from google.protobuf import text_format
+from small_models import write_version
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from rnn_apps import cli
 from rnn_apps.deployment import clients, model_config, served_versions, server_files
+from rnn_apps.server.server import Server, Settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 READY_MADE = sorted((ROOT / "saved_models").glob("*/1"))
@@ -184,6 +189,69 @@ def test_a_server_that_does_not_follow_is_reported_with_its_state(models):
         served_versions.await_versions(url, "good", [77], seconds=0.1)
     with pytest.raises(TimeoutError, match="no answer: .*refused"):
         served_versions.await_versions(url, "good", [1], seconds=0.1)
+
+
+def test_a_running_server_follows_every_command_and_answers_meanwhile(tmp_path):
+    models = tmp_path / "models"
+    (models / "m").mkdir(parents=True)
+    for version in (1, 2, 3):
+        write_version(models / "m", version)
+    served_versions.label(models / "m", "stable", 3)
+    server = Server(
+        Settings(
+            models_folder=models,
+            model_config_file=models / "models.config",
+            model_config_file_poll_wait_seconds=0.1,
+            file_system_poll_wait_seconds=0.1,
+            allow_version_labels_for_unavailable_models=True,
+            port=0,
+            rest_api_port=free_port(),
+        )
+    )
+    server.start()
+    url = f"http://127.0.0.1:{server.rest_port}"
+
+    def answered(place=""):
+        address = f"{url}/v1/models/m{place}:predict"
+        answer = requests.post(address, json={"instances": [0.0]}, timeout=10)
+        answer.raise_for_status()
+        return answer.json()["predictions"][0]["y"]
+
+    failed, stop = [], threading.Event()
+
+    def keep_asking():
+        while not stop.wait(0.01):
+            try:
+                answered(), answered("/labels/stable")
+            except requests.RequestException as error:
+                failed.append(error)
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    try:
+        assert (answered(), answered("/labels/stable")) == (3, 3)
+        served_versions.rollback(models / "m", server=url)
+        until(lambda: (answered(), answered("/labels/stable")) == (2, 2))
+        served_versions.label(models / "m", "canary", 3, server=url)
+        until(lambda: (answered(), answered("/labels/stable")) == (3, 2))
+        served_versions.label(models / "m", "stable", 1, server=url)
+        until(lambda: answered("/labels/stable") == 1)
+        _, removed = served_versions.keep(models / "m", 1)
+        assert removed == [2]
+        until(lambda: requests.get(f"{url}/v1/models/m/versions/2").text.count("END") == 1)
+        assert (answered(), answered("/labels/stable")) == (3, 1)
+    finally:
+        stop.set()
+        asking.join()
+        server.stop()
+    assert failed == []
+
+
+def until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 # Clearing up

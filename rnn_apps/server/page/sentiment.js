@@ -84,7 +84,7 @@ function attended({ tokens, weights, length }) {
   }));
   const most = Math.max(...words.map((word) => word.weight), 1e-9);
   const marks = words.filter((word) => !word.special).flatMap(({ text, weight, glued }) => [
-    glued ? "" : " ", element("mark", { "--weight": (0.75 * weight) / most, title: percent(weight) }, text)]);
+    glued ? "" : " ", element("mark", { "--weight": (0.62 * weight) / most, title: percent(weight) }, text)]);
   return element("div", null, element("h2", null, "What it looked at"),
     element("p", { class: "looked" }, marks));
 }

@@ -62,7 +62,7 @@ function mapOf({ source_tokens, target_tokens, source_length, target_length, wei
   const rows = targets.map((target, at) => element("tr", null, element("th", { scope: "row" }, target.text),
     sources.map((source, which) => {
       const weight = cells[at][which];
-      return element("td", { class: weight > 0.55 ? "strong" : null, title: `${target.text} ← ${source.text}: ${percent(weight)}` },
+      return element("td", { title: `${target.text} ← ${source.text}: ${percent(weight)}` },
         element("span", { "--weight": weight.toFixed(3) }, weight >= 0.1 ? Math.round(100 * weight) : ""));
     })));
   return element("div", null, element("h2", null, "Where each word looked"),
