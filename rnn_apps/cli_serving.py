@@ -40,7 +40,8 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
         "default true"),
     ("num_request_iterations_for_warmup", int, "N", "how often each, by default once"),
     ("allow_version_labels_for_unavailable_models", bool, None, "labels may name versions that are "
-        "not loaded yet; needed for any label when the server starts"),
+        "not loaded yet; needed for any label when the server starts, and given for "
+        "FOLDER/models.config"),
     ("monitoring_config_file", pathlib.Path, "FILE", "MonitoringConfig in text format"),
     ("saved_model_tags", str, "TAGS", "of the graph to load, with commas, by default serve"),
     ("tensorflow_intra_op_parallelism", int, "N", "threads of one operation; 0: its own choice"),
@@ -102,6 +103,7 @@ def settings_of(options: argparse.Namespace) -> dict:
     if "model_config_file" not in given and own is not None and own.is_file():
         given["model_config_file"] = own
         given.setdefault("model_config_file_poll_wait_seconds", 1.0)
+        given.setdefault("allow_version_labels_for_unavailable_models", True)
     return given
 
 

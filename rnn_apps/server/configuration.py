@@ -99,12 +99,16 @@ def of_file(file: str | os.PathLike):
 
 
 def of_folder(folder: Path):
-    """Return a `ModelServerConfig` of every model in a folder: its children that hold versions."""
+    """Return a `ModelServerConfig` of every model in a folder: its children that hold versions.
+
+    A child that is a link out of the folder is none.
+    """
     config = model_server_config_pb2.ModelServerConfig()
     models = config.model_config_list
+    home = Path(os.path.realpath(folder))
     for name in sorted(os.listdir(folder)):
         base = folder / name
-        if name[0] != "." and base.is_dir() and versions_in(base):
+        if name[0] != "." and base.is_dir() and _lies_in(base, home) and versions_in(base):
             models.config.add(name=name, base_path=str(base), model_platform=PLATFORM)
     return config
 

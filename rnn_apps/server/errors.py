@@ -58,7 +58,7 @@ def without_paths(message: str) -> str:
     r"""Return a message of TensorFlow without its stack and without paths of this machine.
 
     Example:
-        >>> without_paths("No file /home/me/model/1/variables: gone\n\nStack trace: …")
+        >>> without_paths("No file /data/model/1/variables: gone\n\nStack trace: …")
         'No file …: gone'
     """
     return _PATH.sub("…", _STACK.sub("", message)).strip()

@@ -92,7 +92,7 @@ class Models:
         self._wait_until_loaded()
         try:
             if self._config is not None:
-                self._label(self._config)
+                self._label(self._config, at_start=True)
         except ServingError:
             self.close()
             raise
@@ -182,15 +182,18 @@ class Models:
                     )
         return f"{len(failed)} model(s) did not become available: {{{', '.join(reasons)}}}"
 
-    def _label(self, config):
-        """Gives each model the labels of a checked config, or raises and changes none."""
+    def _label(self, config, at_start=False):
+        """Gives each model the labels of a checked config, or raises and changes none.
+
+        At its start the real server looks at labels before anything is loaded.
+        """
         found = {}
         for wanted in config.model_config_list.config:
             model = self._models[wanted.name]
             for label, version in wanted.version_labels.items():
                 is_new = model.labels.get(label, version) == version
                 allowed = self._polling.allow_labels_for_unavailable and is_new
-                if version not in model.available and not allowed:
+                if (at_start or version not in model.available) and not allowed:
                     raise ServingError(
                         "FAILED_PRECONDITION",
                         f"Request to assign label to version {version} of model {wanted.name}, "

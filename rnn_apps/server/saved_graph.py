@@ -86,8 +86,11 @@ def _array(value):
 
 
 def refuse_links(folder: Path):
-    """Raise `ServingError` if a file of the folder is elsewhere: links may not lead out of it."""
+    """Raise `ServingError` if a link leads out of the folder, or the folder is one itself."""
     home = os.path.realpath(folder)
+    if os.path.dirname(home) != os.path.realpath(folder.parent):
+        message = f"Version {folder.name} is a link out of the model's folder; copy the version"
+        raise ServingError("PERMISSION_DENIED", message)
     for parent, folders, files in os.walk(home):
         for name in [*folders, *files]:
             path = os.path.join(parent, name)

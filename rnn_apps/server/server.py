@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from tensorflow.core.protobuf import config_pb2
 
-from rnn_apps.server import configuration, metrics, rest
+from rnn_apps.server import configuration, metrics, rest, web_page
 from rnn_apps.server.batching import Batching, Scheduler
 from rnn_apps.server.grpc_services import GrpcServer
 from rnn_apps.server.loading import Loader, batching_of, threads_of
@@ -22,7 +22,7 @@ from rnn_apps.server.workers import Workers
 
 log = logging.getLogger("rnn_apps.server")
 _BACKLOG = 1024  # connections that the system accepts before we do
-_SWITCH_INTERVAL = 0.001  # seconds; Python's 0.005 lets a thread that decodes hold up the others
+_SWITCH_INTERVAL = 0.001  # seconds; with 0.005 a thread that decodes holds up the others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,8 @@ class Settings:
 class Server:
     """A server that has loaded its models and listens, but does not answer yet.
 
+    `rest_port` is where REST listens, 0 if it does not.
+
     Args:
         settings: `Settings`.
 
@@ -105,6 +107,7 @@ class Server:
         with contextlib.ExitStack() as undo:
             undo.callback(self._scheduler.close)
             self._socket = self._listen(undo)
+            self.rest_port = self._socket.getsockname()[1] if self._socket else 0
             self.models = _models(settings, self._loader())
             undo.callback(self.models.close)
             self._grpc = self._make_grpc()
@@ -115,11 +118,6 @@ class Server:
     def grpc_port(self) -> int:
         """Where gRPC listens; 0 if it does not."""
         return self._grpc.port if self._grpc else 0
-
-    @property
-    def rest_port(self) -> int:
-        """Where REST listens; 0 if it does not."""
-        return self._socket.getsockname()[1] if self._socket else 0
 
     def start(self):
         """Begin to answer."""
@@ -147,6 +145,8 @@ class Server:
             self._grpc.stop(grace)
         if self._rest_thread:
             self._rest_thread.join(grace + 1)
+        if self._socket:
+            self._socket.close()
         self._scheduler.close()
         self.models.close()
 
@@ -206,6 +206,7 @@ class Server:
             self.models,
             self.metrics,
             Workers(settings.rest_api_num_threads, settings.max_queued_requests),
+            web_page.routes(self.models),
             timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
             enable_cors=settings.rest_api_enable_cors_support,
             monitoring_path=path if monitoring is not None and monitoring.enable else None,
