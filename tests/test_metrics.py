@@ -1,10 +1,12 @@
 """The Prometheus page: the real server's names, buckets and format."""
 
+import pathlib
+import re
 import threading
 
 import pytest
 
-from rnn_apps.server import metrics
+from rnn_apps.server import loading, metrics
 
 
 def test_a_counter_and_a_histogram_have_the_real_servers_lines():
@@ -54,3 +56,14 @@ def test_threads_lose_no_count():
     for thread in threads:
         thread.join()
     assert ':tensorflow:serving:request_count{model_name="a",status="OK"} 4000' in counted.page()
+
+
+def test_warming_up_is_counted_by_model_and_not_by_a_path_of_the_machine():
+    counted = metrics.Metrics()
+    export = pathlib.Path(__file__).parents[1] / "saved_models" / "sentiment" / "1"
+    loading.Loader(metrics=counted).load("sentiment", 1, export).close()
+    page = counted.page()
+    read = re.search(r'model_warmup_records_read{model_path="sentiment/1"} (\d+)', page)
+    assert int(read[1]) > 0
+    assert 'model_warmup_latency_count{model_path="sentiment/1",status="OK"} 1' in page
+    assert str(export) not in page

@@ -1,24 +1,21 @@
 """No request, however odd, makes the server fail, fall or grow."""
 
-import contextlib
 import gzip
 import json
 import pathlib
 import re
-import subprocess
 import sys
-import time
 from urllib.parse import quote
 
 import hypothesis
 import pytest
 import requests
+import serving_load
 from hypothesis import strategies as st
 from test_rest import serving
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "contract"))
 import contract_models
-import contract_server
 
 REQUESTS = 5_000
 GROWTH = 50 << 20  # bytes
@@ -245,56 +242,23 @@ def break_on_purpose(base, count):
     return sent
 
 
-def resident(process):
-    """The bytes of memory that a process holds."""
-    pages = int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * 4096
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory):
-    """The whole server in a process of its own: (the process, the URL of REST)."""
-    folder = tmp_path_factory.mktemp("fuzz") / "models"
-    contract_models.write(folder, applications=["sentiment"])
-    port = contract_server.free_port()
-    command = [sys.executable, "-m", "rnn_apps.cli", "serve", str(folder), "--port=0"]
-    command += [f"--rest_api_port={port}", "--allow_version_labels_for_unavailable_models"]
-    started, base = subprocess.Popen(command), f"http://127.0.0.1:{port}"
-    try:
-        wait_for(started, f"{base}/v1/models/rules")
-        yield started, base
-    finally:
-        started.terminate()
-        status = started.wait(60)
-    assert status == 0
-
-
-def wait_for(process, url):
-    """Returns when a server answers; an error if its process ends before."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(url, timeout=5).ok:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"{url} did not answer")
-
-
 @pytest.mark.slow
-def test_five_thousand_odd_requests_neither_break_the_server_nor_make_it_grow(process):
-    server, base = process
-    fuzz(base, REQUESTS // 10)  # what is made once is made
-    before = resident(server)
-    codes = fuzz(base, REQUESTS * 4 // 5)
-    sent = sum(codes.values()) + break_on_purpose(base, REQUESTS * 6 // 25)
-    growth = resident(server) - before
-    print(f"{sent} requests, {codes}, grown by {growth / 2**20:.1f} MB")
-    assert sent >= REQUESTS
-    assert codes[200] > 500
-    assert server.poll() is None
-    assert growth < GROWTH
-    response = requests.post(
-        f"{base}{'/v1/models/half_plus_two:predict'}", json={"instances": [1]}, timeout=30
-    )
-    assert response.json() == {"predictions": [3.5]}
+def test_five_thousand_odd_requests_neither_break_the_server_nor_make_it_grow(tmp_path):
+    contract_models.write(tmp_path / "models", applications=["sentiment"])
+    flag = "--allow_version_labels_for_unavailable_models"
+    with serving_load.Process(tmp_path / "models", flag) as server:
+        base = f"http://127.0.0.1:{server.rest_port}"
+        fuzz(base, REQUESTS // 10)  # what is made once is made
+        before = server.resident_bytes()
+        codes = fuzz(base, REQUESTS * 4 // 5)
+        sent = sum(codes.values()) + break_on_purpose(base, REQUESTS * 6 // 25)
+        growth = server.resident_bytes() - before
+        print(f"{sent} requests, {codes}, grown by {growth / 2**20:.1f} MB")
+        assert sent >= REQUESTS
+        assert codes[200] > 500
+        assert growth < GROWTH
+        url = f"{base}/v1/models/half_plus_two:predict"
+        answer = requests.post(url, json={"instances": [1]}, timeout=30).json()
+        assert answer == {"predictions": [3.5]}
+        assert server.process.poll() is None
+    assert server.process.returncode == 0

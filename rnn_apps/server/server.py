@@ -183,6 +183,7 @@ class Server:
                 intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
                 inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
             ),
+            metrics=self.metrics,
         )
 
     def _make_grpc(self):
@@ -195,6 +196,7 @@ class Server:
             settings.grpc_max_threads,
             settings.max_queued_requests,
             settings.max_body_bytes,
+            self.metrics,
         )
 
     def _make_rest(self, monitoring):
