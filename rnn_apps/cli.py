@@ -20,7 +20,7 @@ import sys
 import textwrap
 
 import rnn_apps
-from rnn_apps import cli_serving, cli_training
+from rnn_apps import cli_deployment, cli_serving, cli_training
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -136,6 +136,8 @@ def _parser():
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
     add("folder", metavar="FOLDER", help="such as saved_models/sentiment")
+    cli_deployment.add_export_options(add)
+    cli_deployment.add_commands(verb)
     more = "The exit status is 1 if a finding is an error."
     add = verb(_check, "explain what is wrong with a SavedModel, if anything is", more)
     add("saved_model", metavar="SAVED_MODEL", help="the folder of a version, or of versions")
@@ -414,7 +416,9 @@ def _write(path, content, is_file):
 
 
 def _export(options, rest):
-    print(_load(options.run).export(options.folder))
+    version = _load(options.run).export(options.folder)
+    print(version)
+    cli_deployment.write_files(version, options.files)
 
 
 def _check(options, rest):

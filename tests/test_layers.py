@@ -6,12 +6,14 @@ import pathlib
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
+    {"whole_files", "version_folders"},
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
     {"application", "backtesting", "writing", "picture_features"},
     {"caption_reports"},
     {"loading", "sentiment", "forecasting", "translation", "captioning"},
+    {"deployment"},
     {"server"},
-    {"cli_training", "cli_serving"},
+    {"cli_training", "cli_deployment", "cli_serving"},
     {"cli"},
 )
 

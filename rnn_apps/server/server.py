@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from tensorflow.core.protobuf import config_pb2
 
-from rnn_apps.server import configuration, metrics, rest
+from rnn_apps.server import configuration, metrics, rest, web_page
 from rnn_apps.server.batching import Batching, Scheduler
 from rnn_apps.server.grpc_services import GrpcServer
 from rnn_apps.server.loading import Loader, batching_of, threads_of
@@ -183,6 +183,7 @@ class Server:
                 intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
                 inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
             ),
+            metrics=self.metrics,
         )
 
     def _make_grpc(self):
@@ -195,6 +196,7 @@ class Server:
             settings.grpc_max_threads,
             settings.max_queued_requests,
             settings.max_body_bytes,
+            self.metrics,
         )
 
     def _make_rest(self, monitoring):
@@ -206,6 +208,7 @@ class Server:
             self.models,
             self.metrics,
             Workers(settings.rest_api_num_threads, settings.max_queued_requests),
+            web_page.routes(self.models),
             timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
             enable_cors=settings.rest_api_enable_cors_support,
             monitoring_path=path if monitoring is not None and monitoring.enable else None,
