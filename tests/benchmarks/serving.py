@@ -165,7 +165,7 @@ def _ask_by_grpc(port, stop, seen, failed):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         while not stop.wait(0.01):
             try:
-                seen.append(stub.Predict(request, timeout=20).model_spec.version.value)
+                seen.append(stub.Predict(request, timeout=120).model_spec.version.value)
             except grpc.RpcError as error:
                 failed.append(error.code().name)
 
@@ -223,8 +223,8 @@ def _publish_slowly(folder, stop, steps=40):
 def _answering_version(server):
     """The version that a server answers with; 0 if it does not answer as it should."""
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/sentiment"
-    answer = requests.post(f"{url}:predict", json={"instances": ["Not bad."]}, timeout=20)
-    states = requests.get(url, timeout=20).json()["model_version_status"]
+    answer = requests.post(f"{url}:predict", json={"instances": ["Not bad."]}, timeout=120)
+    states = requests.get(url, timeout=120).json()["model_version_status"]
     available = [int(row["version"]) for row in states if row["state"] == "AVAILABLE"]
     if answer.status_code != 200 or "label" not in answer.json()["predictions"][0]:
         return 0
