@@ -221,6 +221,7 @@ class Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(settings.shutdown_grace_seconds),
         )
         return uvicorn.Server(config)
