@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install quickstart test lint figures
+.PHONY: install quickstart test lint contract figures
 
 install: .venv/installed
 
@@ -20,6 +20,11 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The contract of tests/contract, which our server keeps, tried on TensorFlow Serving itself.
+IMAGE ?= tensorflow/serving
+contract: install
+	$(BIN)/python tests/contract/against_docker.py $(IMAGE)
 
 # The README's figures on real data. REVIEWS holds imdb.train.tsv.gz, imdb.test.tsv.gz and mr.tsv, each
 # with the columns `text` and `label`; PRICES is a CSV file of daily bars from 2015 to 2019; PAIRS holds

@@ -197,17 +197,10 @@ def test_a_running_server_follows_every_command_and_answers_meanwhile(tmp_path):
     for version in (1, 2, 3):
         write_version(models / "m", version)
     served_versions.label(models / "m", "stable", 3)
-    server = Server(
-        Settings(
-            models_folder=models,
-            model_config_file=models / "models.config",
-            model_config_file_poll_wait_seconds=0.1,
-            file_system_poll_wait_seconds=0.1,
-            allow_version_labels_for_unavailable_models=True,
-            port=0,
-            rest_api_port=free_port(),
-        )
-    )
+    server_files.write(models / "m" / "3", server_files.NAMES[:-1])
+    flags = flags_of(models) | {"model_config_file_poll_wait_seconds": 0.1}
+    ports = {"port": 0, "rest_api_port": free_port(), "file_system_poll_wait_seconds": 0.1}
+    server = Server(Settings(models_folder=models, **flags, **ports))
     server.start()
     url = f"http://127.0.0.1:{server.rest_port}"
 
@@ -239,12 +232,28 @@ def test_a_running_server_follows_every_command_and_answers_meanwhile(tmp_path):
         _, removed = served_versions.keep(models / "m", 1)
         assert removed == [2]
         until(lambda: requests.get(f"{url}/v1/models/m/versions/2").text.count("END") == 1)
+        figures = requests.get(f"{url}/monitoring/prometheus/metrics").text
+        assert ":tensorflow:serving:request_count" in figures and "batching" in figures
         assert (answered(), answered("/labels/stable")) == (3, 1)
     finally:
         stop.set()
         asking.join()
         server.stop()
     assert failed == []
+
+
+def flags_of(models):
+    """The flags of `docker-compose.yml`, files where they are outside of the container."""
+    service = yaml.safe_load((models / "docker-compose.yml").read_text())["services"][
+        "model-server"
+    ]
+    flags = dict(flag.removeprefix("--").split("=") for flag in service["command"])
+    return {
+        name: models / pathlib.PurePosixPath(value).relative_to("/models")
+        if value.startswith("/models/")
+        else json.loads(value)
+        for name, value in flags.items()
+    }
 
 
 def until(true, seconds=20):

@@ -57,9 +57,10 @@ async function shown(model, { b64, url }, exchanges) {
   const frame = element("div", { class: "picture" },
     element("img", { src: url, alt: looked.caption || "the picture that was sent" }), canvas);
   const said = element("div", { class: "stack" },
-    element("p", { class: "big caption" }, looked.caption || "(nothing)"),
     looked.weights && wordButtons(looked, canvas), others.length > 1 && listOf(others));
-  return element("div", { class: "seen" }, frame, said);
+  return element("figure", { class: "stack" },
+    element("figcaption", { class: "big caption" }, looked.caption || "(nothing)"),
+    element("div", { class: "seen" }, frame, said));
 }
 
 async function alternatives(model, b64, exchanges) {
