@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install quickstart test lint contract figures
+.PHONY: install quickstart serve test lint contract figures
 
 install: .venv/installed
 
@@ -13,6 +13,10 @@ install: .venv/installed
 
 quickstart: install
 	$(BIN)/rnn-apps quickstart
+
+# The exports in saved_models, as TensorFlow Serving answers; SERVE takes more flags.
+serve: install
+	$(BIN)/rnn-apps serve saved_models $(SERVE)
 
 test: install
 	$(BIN)/python -m pytest -n 2 -m "not real_data"
@@ -54,3 +58,4 @@ figures: install
 		--backbone_weights $(WEIGHTS) --data $(PHOTOS)/train.jsonl --test $(PHOTOS)/test.jsonl \
 		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de
+	$(BIN)/python tests/benchmarks/serving.py

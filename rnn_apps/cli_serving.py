@@ -48,6 +48,8 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
     ("tensorflow_inter_op_parallelism", int, "N", "threads for operations; 0: its own choice"),
     ("max_queued_requests", int, "N", "that wait for their turn before more are refused, by "
         "default 64"),
+    ("max_queue_wait_in_ms", int, "N", "after which who still waits is refused too; by default 0, "
+        "never"),
     ("max_body_bytes", int, "N", "of a request, by default 67108864"),
     ("shutdown_grace_seconds", float, "N", "for what has begun when the server is to stop, by "
         "default 30"),

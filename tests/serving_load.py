@@ -13,6 +13,7 @@ import sys
 import time
 
 import numpy as np
+import uvloop
 
 ROOT = pathlib.Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -126,7 +127,7 @@ def request_of(path, body):
 
 def closed_loop(port, requests, connections, seconds):
     """Connections that each send their next request when the last is answered: `Load`."""
-    return asyncio.run(_closed_loop(port, requests, connections, seconds))
+    return uvloop.run(_closed_loop(port, requests, connections, seconds))
 
 
 async def _connect(port, number):
@@ -155,7 +156,7 @@ def open_loop(port, requests, rate, connections, seconds):
 
     A request for which every connection is busy is sent as soon as one is free.
     """
-    return asyncio.run(_open_loop(port, requests, rate, connections, seconds))
+    return uvloop.run(_open_loop(port, requests, rate, connections, seconds))
 
 
 async def _open_loop(port, requests, rate, number, seconds):
