@@ -15,6 +15,7 @@ def test_a_counter_and_a_histogram_have_the_real_servers_lines():
     counted.request("sentiment", "Predict", "REST", "OK", 0.1)
     counted.request("sentiment", "Predict", "GRPC", "NOT_FOUND", 0.1)
     counted.observe(metrics.EXAMPLE_COUNTS, 3, "a")
+    counted.observe(metrics.EXAMPLE_COUNTS, 4, "a")  # a bucket holds its bound
     lines = counted.page().splitlines()
     assert "# TYPE :tensorflow:serving:request_count counter" in lines
     assert ':tensorflow:serving:request_count{model_name="sentiment",status="OK"} 2' in lines
@@ -28,7 +29,7 @@ def test_a_counter_and_a_histogram_have_the_real_servers_lines():
     assert buckets[-1] == '"+Inf"} 2'
     assert f":tensorflow:serving:request_latency_sum{{{labels}}} 100015" in lines
     assert f":tensorflow:serving:request_latency_count{{{labels}}} 2" in lines
-    assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="4"} 1' in lines
+    assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="4"} 2' in lines
     assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="2"} 0' in lines
 
 

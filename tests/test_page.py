@@ -255,7 +255,11 @@ def test_prices_are_pasted_and_become_a_fan(page):
     known = np.array(asked_over_rest(page.url, "forecasting", bars)["quantiles"])
     low, high = re.search(r"between ([\d.]+) and ([\d.]+)", shown).groups()
     np.testing.assert_allclose([float(low), float(high)], known[-1][[0, -1]], rtol=1e-4)
-    assert len(page.all(".chart polygon.band")) == known.shape[1] // 2
+    bands = [band.get_attribute("points").split() for band in page.all(".chart polygon.band")]
+    assert len(bands) == known.shape[1] // 2
+    ends = [[float(point.split(",")[1]) for point in band[5:7]] for band in bands]  # at the right
+    upper, lower = np.array(ends).T
+    assert (np.diff(upper) > 0).all() and (np.diff(lower) < 0).all() and (upper < lower).all()
     points = page.one(".chart polyline.median").get_attribute("points").split()
     assert len(points) == 1 + len(known)
     page.one(".answer details summary").click()
@@ -273,6 +277,7 @@ def test_a_file_of_prices_is_dropped_with_closes_alone_newest_first_and_semicolo
     closes = [bar[3] for bar in bars]
     assert body == {"signature_name": "closes", "instances": [closes]}
     assert "sorted, oldest first" in page.one("form").text
+    assert "2024-02-23" in [text.text for text in page.all(".chart text")]  # under the last bar
 
 
 @needs_browser
