@@ -1,6 +1,7 @@
 """A server in a process of its own, and clients that load it over keep-alive connections."""
 
 import asyncio
+import collections
 import dataclasses
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 
 import numpy as np
+import uvloop
 
 ROOT = pathlib.Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -108,6 +110,8 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, request):
         self.answer = asyncio.get_running_loop().create_future()
+        if self.transport.is_closing():  # by the server, while it was idle
+            return 0
         self.transport.write(request)
         return await self.answer
 
@@ -123,7 +127,7 @@ def request_of(path, body):
 
 def closed_loop(port, requests, connections, seconds):
     """Connections that each send their next request when the last is answered: `Load`."""
-    return asyncio.run(_closed_loop(port, requests, connections, seconds))
+    return uvloop.run(_closed_loop(port, requests, connections, seconds))
 
 
 async def _connect(port, number):
@@ -152,12 +156,12 @@ def open_loop(port, requests, rate, connections, seconds):
 
     A request for which every connection is busy is sent as soon as one is free.
     """
-    return asyncio.run(_open_loop(port, requests, rate, connections, seconds))
+    return uvloop.run(_open_loop(port, requests, rate, connections, seconds))
 
 
 async def _open_loop(port, requests, rate, number, seconds):
     connections, seen = await _connect(port, number), []
-    free, due = list(connections), 0
+    free, due = collections.deque(connections), 0  # in turn, so that none is idle for long
     start = time.perf_counter()
     tasks = set()
 
@@ -169,7 +173,7 @@ async def _open_loop(port, requests, rate, number, seconds):
 
     while (now := time.perf_counter() - start) < seconds:
         while due < now * rate and free:
-            task = asyncio.ensure_future(send(free.pop(), requests[due % len(requests)]))
+            task = asyncio.ensure_future(send(free.popleft(), requests[due % len(requests)]))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             due += 1

@@ -26,7 +26,7 @@ SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling":
 PACKAGE = pathlib.Path(rnn_apps.__file__).parent
 VERBS = (
     "list", "quickstart", "new", "train", "evaluate", "predict", "export", "check", "rollback",
-    "label", "keep",
+    "label", "keep", "serve",
 )  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """The Prometheus page: the real server's names, buckets and format."""
 
+import pathlib
+import re
 import threading
 
 import pytest
 
-from rnn_apps.server import metrics
+from rnn_apps.server import loading, metrics
 
 
 def test_a_counter_and_a_histogram_have_the_real_servers_lines():
@@ -13,6 +15,7 @@ def test_a_counter_and_a_histogram_have_the_real_servers_lines():
     counted.request("sentiment", "Predict", "REST", "OK", 0.1)
     counted.request("sentiment", "Predict", "GRPC", "NOT_FOUND", 0.1)
     counted.observe(metrics.EXAMPLE_COUNTS, 3, "a")
+    counted.observe(metrics.EXAMPLE_COUNTS, 4, "a")  # a bucket holds its bound
     lines = counted.page().splitlines()
     assert "# TYPE :tensorflow:serving:request_count counter" in lines
     assert ':tensorflow:serving:request_count{model_name="sentiment",status="OK"} 2' in lines
@@ -26,7 +29,7 @@ def test_a_counter_and_a_histogram_have_the_real_servers_lines():
     assert buckets[-1] == '"+Inf"} 2'
     assert f":tensorflow:serving:request_latency_sum{{{labels}}} 100015" in lines
     assert f":tensorflow:serving:request_latency_count{{{labels}}} 2" in lines
-    assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="4"} 1' in lines
+    assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="4"} 2' in lines
     assert ':tensorflow:serving:request_example_counts_bucket{model="a",le="2"} 0' in lines
 
 
@@ -54,3 +57,14 @@ def test_threads_lose_no_count():
     for thread in threads:
         thread.join()
     assert ':tensorflow:serving:request_count{model_name="a",status="OK"} 4000' in counted.page()
+
+
+def test_warming_up_is_counted_by_model_and_not_by_a_path_of_the_machine():
+    counted = metrics.Metrics()
+    export = pathlib.Path(__file__).parents[1] / "saved_models" / "sentiment" / "1"
+    loading.Loader(metrics=counted).load("sentiment", 1, export).close()
+    page = counted.page()
+    read = re.search(r'model_warmup_records_read{model_path="sentiment/1"} (\d+)', page)
+    assert int(read[1]) > 0
+    assert 'model_warmup_latency_count{model_path="sentiment/1",status="OK"} 1' in page
+    assert str(export) not in page

@@ -40,7 +40,7 @@ def test_every_block_is_known():
 def test_every_make_target_exists():
     makefile = (ROOT / "Makefile").read_text()
     targets = {shlex.split(line, comments=True)[1] for line in commands("make")}
-    assert targets == {"quickstart", "test"}
+    assert targets == {"quickstart", "serve", "test"}
     for target in [*targets, "figures"]:
         assert re.search(rf"^{target}:", makefile, re.M), target
 

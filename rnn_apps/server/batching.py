@@ -112,6 +112,7 @@ class Scheduler:
     Args:
         threads: how many batches run at the same time.
         max_waiting: requests that may wait in all queues where nothing is batched.
+        max_wait: seconds after which a request that still waits is refused; None is for ever.
         observe: is called as `observe(name, seconds)` with the seconds that a request "queued" and
             a batch "ran".
     """
@@ -120,9 +121,10 @@ class Scheduler:
         self,
         threads: int,
         max_waiting: int = 64,
+        max_wait: float | None = None,
         observe: Callable[[str, float], None] = lambda name, seconds: None,
     ):
-        self.max_waiting, self._observe = max_waiting, observe
+        self.max_waiting, self._max_wait, self._observe = max_waiting, max_wait, observe
         self._queues: set[Queue] = set()  # those in which something waits
         self._single = 0  # requests that wait and are not to be batched
         self._changed = threading.Condition()
@@ -225,12 +227,15 @@ class Scheduler:
                 self._queues.discard(queue)
             return queue, batch
 
-    @staticmethod
-    def _is_wanted(task, now):
+    def _is_wanted(self, task, now):
         if not task.future.set_running_or_notify_cancel():
             return False
         if task.deadline is not None and now > task.deadline:
             task.future.set_exception(ServingError("DEADLINE_EXCEEDED", _EXPIRED))
+            return False
+        if self._max_wait is not None and now - task.since > self._max_wait:
+            message = f"No turn came within {self._max_wait:g} s, the limit: try again later."
+            task.future.set_exception(ServingError("UNAVAILABLE", message))
             return False
         return True
 

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 
 from rnn_apps.server import inference
 from rnn_apps.server.errors import ServingError
+from rnn_apps.server.metrics import Metrics
 
 log = logging.getLogger("rnn_apps.server")
 PREDICTION = "tensorflow.serving.PredictionService"
@@ -42,6 +43,34 @@ def _answering(method):
     return answer
 
 
+def _counting(method):
+    """A method of `PredictionService` whose requests are counted, by model and status."""
+
+    @functools.wraps(method)
+    def count(self, request, context):
+        start, status = time.monotonic(), "OK"
+        try:
+            return method(self, request, context)
+        except ServingError as error:
+            status = error.code
+            raise
+        except Exception:
+            status = "INTERNAL"
+            raise
+        finally:
+            name, seconds = _model_of(request), time.monotonic() - start
+            served = name if name in self._models.names else ""
+            self._metrics.request(served, method.__name__, "GRPC", status, seconds)
+
+    return count
+
+
+def _model_of(request):
+    if isinstance(request, inference_pb2.MultiInferenceRequest):
+        return request.tasks[0].model_spec.name if request.tasks else ""
+    return request.model_spec.name
+
+
 def _deadline(context):
     left = context.time_remaining()  # centuries, for a client that set no deadline
     return None if left is None or left > _LONG else time.monotonic() + left
@@ -52,10 +81,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Args:
         models: `Models`.
+        metrics: `Metrics` that requests are counted in.
     """
 
-    def __init__(self, models):
+    def __init__(self, models, metrics):
         self._models = models
+        self._metrics = metrics
 
     def _servable(self, spec):
         if not spec.name:
@@ -64,24 +95,28 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._models.find(spec.name, version, spec.version_label or None)
 
     @_answering
+    @_counting
     def Predict(self, request, context):
         """Answer a `PredictRequest`."""
         servable = self._servable(request.model_spec)
         return inference.predict(servable, request, _deadline(context))
 
     @_answering
+    @_counting
     def Classify(self, request, context):
         """Answer a `ClassificationRequest`."""
         servable = self._servable(request.model_spec)
         return inference.classify(servable, request, _deadline(context))
 
     @_answering
+    @_counting
     def Regress(self, request, context):
         """Answer a `RegressionRequest`."""
         servable = self._servable(request.model_spec)
         return inference.regress(servable, request, _deadline(context))
 
     @_answering
+    @_counting
     def MultiInference(self, request, context):
         """Answer a `MultiInferenceRequest`."""
         first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
@@ -160,12 +195,23 @@ class GrpcServer:
         threads: requests that are worked on at the same time, most of which wait for a batch.
         max_waiting: more of them that may wait; the rest get RESOURCE_EXHAUSTED at once.
         max_message_bytes: of a request and of an answer.
+        metrics: `Metrics` that requests are counted in; its own where it is None.
+        check_health: whether grpc.health.v1 is answered too.
 
     Raises:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, models, address, threads, max_waiting, max_message_bytes):
+    def __init__(
+        self,
+        models,
+        address,
+        threads,
+        max_waiting,
+        max_message_bytes,
+        metrics=None,
+        check_health=True,
+    ):
         self._pool = futures.ThreadPoolExecutor(threads, "grpc")
         self._server = grpc.server(
             self._pool,
@@ -176,15 +222,13 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the same port is an error
             ],
         )
-        prediction = PredictionService(models)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            prediction, self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(models), self._server
-        )
+        add = prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server
+        add(PredictionService(models, metrics or Metrics()), self._server)
+        add = model_service_pb2_grpc.add_ModelServiceServicer_to_server
+        add(ModelService(models), self._server)
         self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if check_health:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 
 from rnn_apps.server import configuration
 from rnn_apps.server.batching import Batching, Scheduler
 from rnn_apps.server.errors import ServingError
 from rnn_apps.server.merging import Merging
+from rnn_apps.server.metrics import WARM_UP_LATENCY, WARM_UP_RECORDS, Metrics
 from rnn_apps.server.saved_graph import SavedGraph
 from rnn_apps.server.servable import Servable
 from rnn_apps.server.warm_up import warm_up
@@ -27,6 +29,7 @@ class Loader:
         enable_warm_up: run the stored requests before a version is served.
         warm_up_iterations: how often each.
         session_config: `ConfigProto` of the sessions.
+        metrics: `Metrics` that warming up is counted in.
     """
 
     scheduler: Scheduler | None = None
@@ -36,6 +39,7 @@ class Loader:
     enable_warm_up: bool = True
     warm_up_iterations: int = 1
     session_config: object = None
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)
 
     def load(self, name: str, version: int, folder: Path) -> Servable:
         """Load one version and run its warm-up requests.
@@ -54,7 +58,7 @@ class Loader:
             if self.per_model_batching and (folder / BATCHING_FILE).is_file():
                 batching = batching_of(folder / BATCHING_FILE)
             if self.enable_warm_up:  # by itself, for a record need not be fit for a batch
-                warm_up(Servable(name, version, graph), folder, self.warm_up_iterations)
+                self._warm_up(Servable(name, version, graph), folder)
         except (ValueError, OSError) as error:
             graph.close()
             message = f"{BATCHING_FILE} cannot be used: {str(error).split(': ', 1)[-1]}"
@@ -63,6 +67,19 @@ class Loader:
             graph.close()
             raise
         return Servable(name, version, graph, self.scheduler, batching)
+
+    def _warm_up(self, servable, folder):
+        where = f"{servable.name}/{servable.version}"  # what the real server calls its path
+        start, status = time.monotonic(), "OK"
+        try:
+            count = warm_up(servable, folder, self.warm_up_iterations)
+            self.metrics.count(WARM_UP_RECORDS, where, by=count)
+        except ServingError as error:
+            status = error.code
+            raise
+        finally:
+            microseconds = (time.monotonic() - start) * 1e6
+            self.metrics.observe(WARM_UP_LATENCY, microseconds, where, status)
 
 
 def batching_of(file: str | os.PathLike) -> Batching:

@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import config_pb2
 
 from rnn_apps.server import configuration, metrics, rest, web_page
 from rnn_apps.server.batching import Batching, Scheduler
+from rnn_apps.server.front import Front
 from rnn_apps.server.grpc_services import GrpcServer
 from rnn_apps.server.loading import Loader, batching_of, threads_of
 from rnn_apps.server.models import Models, Polling
@@ -22,7 +23,8 @@ from rnn_apps.server.workers import Workers
 
 log = logging.getLogger("rnn_apps.server")
 _BACKLOG = 1024  # connections that the system accepts before we do
-_SWITCH_INTERVAL = 0.001  # seconds; with 0.005 a thread that decodes holds up the others
+_CONNECTIONS = 1000  # more get 503, before the system runs out of files
+_SWITCH_INTERVAL = 0.0005  # seconds; with 0.005 a thread that decodes holds up the others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Settings:
         rest_api_timeout_in_ms: after which a request gets 504.
         max_body_bytes: of a request, also once decompressed.
         max_queued_requests: that wait for their turn; more are refused at once.
+        max_queue_wait_in_ms: after which a request that still waits is refused too; 0 is never.
         shutdown_grace_seconds: for what has begun when the server is to stop.
     """
 
@@ -56,6 +59,7 @@ class Settings:
     rest_api_enable_cors_support: bool = False
     rest_api_num_threads: int = 64
     grpc_max_threads: int = 64
+    enable_grpc_healthcheck_service: bool = True
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     enable_batching: bool = False
@@ -70,7 +74,13 @@ class Settings:
     tensorflow_inter_op_parallelism: int = 0
     max_body_bytes: int = 64 << 20
     max_queued_requests: int = 64
+    max_queue_wait_in_ms: int = 0
     shutdown_grace_seconds: float = 30
+
+    @property
+    def max_wait(self) -> float | None:
+        """Seconds that a request may wait for its turn."""
+        return self.max_queue_wait_in_ms / 1000 or None
 
     @property
     def batching_file(self) -> Path | None:
@@ -102,7 +112,10 @@ class Server:
                 settings.monitoring_config_file, "MonitoringConfig"
             ).prometheus_config
         self._scheduler = Scheduler(
-            threads_of(settings.batching_file), settings.max_queued_requests, self._observe
+            threads_of(settings.batching_file),
+            settings.max_queued_requests,
+            settings.max_wait,
+            self._observe,
         )
         with contextlib.ExitStack() as undo:
             undo.callback(self._scheduler.close)
@@ -183,6 +196,7 @@ class Server:
                 intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
                 inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
             ),
+            metrics=self.metrics,
         )
 
     def _make_grpc(self):
@@ -195,6 +209,8 @@ class Server:
             settings.grpc_max_threads,
             settings.max_queued_requests,
             settings.max_body_bytes,
+            self.metrics,
+            settings.enable_grpc_healthcheck_service,
         )
 
     def _make_rest(self, monitoring):
@@ -202,10 +218,13 @@ class Server:
         if self._socket is None:
             return None
         path = (monitoring.path or rest.MONITORING_PATH) if monitoring is not None else None
+        workers = Workers(
+            settings.rest_api_num_threads, settings.max_queued_requests, settings.max_wait
+        )
         application = rest.application(
             self.models,
             self.metrics,
-            Workers(settings.rest_api_num_threads, settings.max_queued_requests),
+            workers,
             web_page.routes(self.models),
             timeout_seconds=settings.rest_api_timeout_in_ms / 1000,
             enable_cors=settings.rest_api_enable_cors_support,
@@ -213,12 +232,14 @@ class Server:
             max_body_bytes=settings.max_body_bytes,
         )
         config = uvicorn.Config(
-            application,
+            Front(application, workers),
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=int(settings.shutdown_grace_seconds),
         )
         return uvicorn.Server(config)

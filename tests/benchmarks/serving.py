@@ -165,7 +165,7 @@ def _ask_by_grpc(port, stop, seen, failed):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         while not stop.wait(0.01):
             try:
-                seen.append(stub.Predict(request, timeout=20).model_spec.version.value)
+                seen.append(stub.Predict(request, timeout=120).model_spec.version.value)
             except grpc.RpcError as error:
                 failed.append(error.code().name)
 
@@ -223,29 +223,29 @@ def _publish_slowly(folder, stop, steps=40):
 def _answering_version(server):
     """The version that a server answers with; 0 if it does not answer as it should."""
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/sentiment"
-    answer = requests.post(f"{url}:predict", json={"instances": ["Not bad."]}, timeout=20)
-    states = requests.get(url, timeout=20).json()["model_version_status"]
+    answer = requests.post(f"{url}:predict", json={"instances": ["Not bad."]}, timeout=120)
+    states = requests.get(url, timeout=120).json()["model_version_status"]
     available = [int(row["version"]) for row in states if row["state"] == "AVAILABLE"]
     if answer.status_code != 200 or "label" not in answer.json()["predictions"][0]:
         return 0
     return max(available, default=0)
 
 
-def overload(folder, seconds=30.0, times=4, threads=8, waiting=56):
+def overload(folder, seconds=30.0, times=4, threads=4, waiting=36, wait=0.15):
     """Four times as many requests as it can answer: how long the accepted take, and the refused.
 
-    The bound of the queue is the time that its requests take at the rate that is reached.
+    The queue is bounded in number and in time; who finds it full is refused at once.
     """
     models_folder(folder)
     texts = [asked(text) for text in TEXTS]
     few = [f"--rest_api_num_threads={threads}", f"--max_queued_requests={waiting}"]
+    few += [f"--max_queue_wait_in_ms={wait * 1000:.0f}"]
     with serving_load.Process(folder, *few) as server:
         serving_load.closed_loop(server.rest_port, texts, 16, 1)
         calm = serving_load.closed_loop(server.rest_port, texts, 1, max(3, seconds / 3))
         capacity = serving_load.closed_loop(server.rest_port, texts, 16, max(3, seconds / 3)).rate
         load = serving_load.open_loop(server.rest_port, texts, times * capacity, 384, seconds)
         alive = _answering_version(server)
-    bound = (threads + waiting) / capacity
     return {
         "capacity_per_second": round(capacity),
         "offered_per_second": round(len(load.status) / load.elapsed),
@@ -253,9 +253,9 @@ def overload(folder, seconds=30.0, times=4, threads=8, waiting=56):
         "other_status": sorted(set(load.status.tolist()) - {200, 503}),
         "answers_after": bool(alive),
         "unloaded_p99_ms": round(calm.quantile(0.99) * 1e3, 1),
-        "queue_bound_ms": round(bound * 1e3, 1),
+        "queue_bound_ms": round(wait * 1e3, 1),
         "accepted_p99_ms": round(load.quantile(0.99) * 1e3, 1),
-        "allowed_p99_ms": round((3 * calm.quantile(0.99) + bound) * 1e3, 1),
+        "allowed_p99_ms": round((3 * calm.quantile(0.99) + wait) * 1e3, 1),
         "refused_p50_ms": round(load.quantile(0.5, accepted=False) * 1e3, 1),
         "refused_p99_ms": round(load.quantile(0.99, accepted=False) * 1e3, 1),
     }

@@ -18,18 +18,19 @@ KINDS = (
 APPLICATIONS = ("captioning", "forecasting", "sentiment", "translation")
 
 
-def write(folder, base=None):
+def write(folder, base=None, applications=APPLICATIONS):
     """Writes the models, `models.config` and `monitoring.config`; returns the folder.
 
     Args:
         folder: path of a new folder.
         base: path of the folder as the server sees it; the same where it is None.
+        applications: the ready-made exports to copy.
     """
     folder = pathlib.Path(folder)
     for version in (1, 2, 3):
         half_plus_two(folder / "half_plus_two" / str(version), offset=version - 1)
     rules(folder / "rules" / "7")
-    for application in APPLICATIONS:
+    for application in applications:
         shutil.copytree(EXPORTS / application, folder / application)
     base = folder if base is None else pathlib.PurePosixPath(base)
     policy = (
@@ -41,7 +42,7 @@ def write(folder, base=None):
         + "".join(
             f'config {{ name: "{name}" base_path: "{base / name}" model_platform: "tensorflow" '
             f"{policy if name == 'half_plus_two' else ''} }}\n"
-            for name in ("half_plus_two", "rules", *APPLICATIONS)
+            for name in ("half_plus_two", "rules", *applications)
         )
         + "}\n"
     )

@@ -1,8 +1,8 @@
 """The servers that the contract is tried on, and how each is started."""
 
+import contextlib
 import dataclasses
 import os
-import pathlib
 import shutil
 import socket
 import subprocess
@@ -11,6 +11,10 @@ import time
 import requests
 
 BINARY = "tensorflow_model_server"
+FLAGS = (
+    "--allow_version_labels_for_unavailable_models=true",
+    "--enable_grpc_healthcheck_service=true",
+)
 
 
 @dataclasses.dataclass
@@ -69,24 +73,25 @@ def _ours(folder):
 
 def _binary(folder):
     port, rest_port = free_port(), free_port()
-    process = subprocess.Popen(
-        [
-            BINARY,
-            f"--port={port}",
-            f"--rest_api_port={rest_port}",
-            f"--model_config_file={pathlib.Path(folder, 'models.config')}",
-            f"--monitoring_config_file={pathlib.Path(folder, 'monitoring.config')}",
-            "--allow_version_labels_for_unavailable_models=true",
-            "--enable_grpc_healthcheck_service=true",
-        ]
-    )
+    command = [BINARY, f"--port={port}", f"--rest_api_port={rest_port}", *FLAGS]
+    command += [f"--model_config_file={folder / 'models.config'}"]
+    command += [f"--monitoring_config_file={folder / 'monitoring.config'}"]
+    process = subprocess.Popen(command)
     url = f"http://127.0.0.1:{rest_port}"
-    for _ in range(300):
-        try:
-            if requests.get(f"{url}/v1/models/translation", timeout=1).ok:
-                return Server(url, f"127.0.0.1:{port}", process.kill)
-        except requests.RequestException:
-            pass
+    try:
+        wait_for(url)
+    except TimeoutError:
+        process.kill()
+        raise
+    return Server(url, f"127.0.0.1:{port}", process.terminate)
+
+
+def wait_for(url, seconds=300):
+    """Returns when a server answers for the last of its models."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/v1/models/translation/metadata", timeout=5).ok:
+                return
         time.sleep(0.2)
-    process.kill()
-    raise TimeoutError(f"{BINARY} did not serve the models within a minute")
+    raise TimeoutError(f"{url} did not serve the models within {seconds} seconds")

@@ -285,19 +285,19 @@ def test_a_connection_is_kept_and_any_content_type_will_do(server):
         assert (pool.num_requests, pool.num_connections) == (3, 1)
 
 
-def test_prometheus_reads_the_servers_metrics(server, http):
+def test_prometheus_reads_the_servers_metrics(server, http, stubs):
     asked = rest_cases.post(f"{rest_cases.HALF}:predict", instances=[1])
     assert ask(http, server, *asked).ok
+    stubs.predict("half_plus_two", {"x": grpc_cases.floats(1)})
     response = http.get(f"{server.url}/monitoring/prometheus/metrics", timeout=30)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("text/plain")
     page = response.text
-    assert "# TYPE :tensorflow:serving:request_count counter" in page
-    assert re.search(
-        r':tensorflow:serving:request_count\{model_name="half_plus_two",status="OK"\} [1-9]', page
-    )
-    assert re.search(
-        r":tensorflow:serving:request_latency_bucket\{model_name=\"half_plus_two\",API=\"Predict\","
-        r'entrypoint="REST",(status="OK",)?le="\+Inf"\} [1-9]',
-        page,
-    )
+    name, model = ":tensorflow:serving:request_", 'model_name="half_plus_two"'
+    assert f"# TYPE {name}count counter" in page
+    assert f"# TYPE {name}latency histogram" in page
+    assert re.search(rf'{name}count{{{model},status="OK"}} [1-9]', page)
+    for entry in ("REST", "GRPC"):
+        labels = rf'{model},API="Predict",entrypoint="{entry}",(status="OK",)?'
+        assert re.search(rf'{name}latency_bucket{{{labels}le="\+Inf"}} [1-9]', page), entry
+    assert re.search(r':tensorflow:serving:runtime_latency_count{model_name="half_plus_two"', page)
