@@ -24,6 +24,7 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
     ("rest_api_enable_cors_support", bool, None, "let pages of other origins ask"),
     ("rest_api_num_threads", int, "N", "requests of REST worked on at a time, by default 64"),
     ("grpc_max_threads", int, "N", "requests of gRPC worked on at a time, by default 64"),
+    ("enable_grpc_healthcheck_service", bool, None, "answer grpc.health.v1, by default true"),
     ("model_name", str, "NAME", "of the one model in --model_base_path"),
     ("model_base_path", pathlib.Path, "FOLDER", "of the versions of one model, without FOLDER"),
     ("model_config_file", pathlib.Path, "FILE", "a ModelServerConfig in text format; base paths "

@@ -24,7 +24,7 @@ FLAGS = (  # of tensorflow_model_server, which mean the same here
     "batching_parameters_file", "enable_per_model_batching_parameters", "enable_model_warmup",
     "num_request_iterations_for_warmup", "allow_version_labels_for_unavailable_models",
     "monitoring_config_file", "saved_model_tags", "tensorflow_intra_op_parallelism",
-    "tensorflow_inter_op_parallelism",
+    "tensorflow_inter_op_parallelism", "enable_grpc_healthcheck_service",
 )  # fmt: skip
 
 

@@ -196,12 +196,22 @@ class GrpcServer:
         max_waiting: more of them that may wait; the rest get RESOURCE_EXHAUSTED at once.
         max_message_bytes: of a request and of an answer.
         metrics: `Metrics` that requests are counted in; its own where it is None.
+        check_health: whether grpc.health.v1 is answered too.
 
     Raises:
         OSError: the address cannot be had.
     """
 
-    def __init__(self, models, address, threads, max_waiting, max_message_bytes, metrics=None):
+    def __init__(
+        self,
+        models,
+        address,
+        threads,
+        max_waiting,
+        max_message_bytes,
+        metrics=None,
+        check_health=True,
+    ):
         self._pool = futures.ThreadPoolExecutor(threads, "grpc")
         self._server = grpc.server(
             self._pool,
@@ -212,15 +222,13 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the same port is an error
             ],
         )
-        prediction = PredictionService(models, metrics or Metrics())
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            prediction, self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(models), self._server
-        )
+        add = prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server
+        add(PredictionService(models, metrics or Metrics()), self._server)
+        add = model_service_pb2_grpc.add_ModelServiceServicer_to_server
+        add(ModelService(models), self._server)
         self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if check_health:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:

@@ -62,6 +62,7 @@ class SavedGraph:
         try:
             if call is None:  # two threads may both make it; either will do
                 options = config_pb2.CallableOptions(feed=key[0], fetch=fetches)
+                # `make_callable` wants tensors where this takes names, and looks at each feed again
                 call = self._session._make_callable_from_options(options)
                 self._calls[key] = call
             return [_array(value) for value in call(*feeds.values())]

@@ -23,6 +23,7 @@ from rnn_apps.server.workers import Workers
 
 log = logging.getLogger("rnn_apps.server")
 _BACKLOG = 1024  # connections that the system accepts before we do
+_CONNECTIONS = 1000  # more get 503, before the system runs out of files
 _SWITCH_INTERVAL = 0.0005  # seconds; with 0.005 a thread that decodes holds up the others
 
 
@@ -58,6 +59,7 @@ class Settings:
     rest_api_enable_cors_support: bool = False
     rest_api_num_threads: int = 64
     grpc_max_threads: int = 64
+    enable_grpc_healthcheck_service: bool = True
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     enable_batching: bool = False
@@ -208,6 +210,7 @@ class Server:
             settings.max_queued_requests,
             settings.max_body_bytes,
             self.metrics,
+            settings.enable_grpc_healthcheck_service,
         )
 
     def _make_rest(self, monitoring):
@@ -236,6 +239,7 @@ class Server:
             ws="none",
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=int(settings.shutdown_grace_seconds),
         )
         return uvicorn.Server(config)
