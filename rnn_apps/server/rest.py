@@ -1,6 +1,7 @@
 """REST as TensorFlow Serving speaks it: paths, methods, headers and codes; an ASGI application."""
 
 import asyncio
+import functools
 import gzip
 import logging
 import re
@@ -38,6 +39,7 @@ _CORS = {
 }
 _ORIGIN = re.compile(r"https?://.+")
 _COMPRESSED_FROM = 1024  # bytes; less gains nothing
+_COMPRESSED_ELSEWHERE_FROM = 1 << 16  # bytes; more would hold up the other requests
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +103,7 @@ class Rest:
             body, status = json_answers.error(error.message), error.http_status
         else:
             status = 200
-        return self.packed(request, body, status)
+        return await self.packed(request, body, status)
 
     async def answer(self, request, path):
         """Returns the body that answers a request; raises a `ServingError` where none does."""
@@ -188,13 +190,15 @@ class Rest:
             raise _late()
         return future.result()
 
-    def packed(self, request, body, status):
+    async def packed(self, request, body, status):
         """A `Response`, compressed where its reader takes that and it is worth it."""
         headers = dict(self.headers)
         if len(body) >= _COMPRESSED_FROM and _takes_gzip(
             request.headers.get("accept-encoding", "")
         ):
-            body = gzip.compress(body, compresslevel=1)
+            compress = functools.partial(gzip.compress, body, compresslevel=1)
+            is_long = len(body) > _COMPRESSED_ELSEWHERE_FROM
+            body = await asyncio.to_thread(compress) if is_long else compress()
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return Response(body, status_code=status, headers=headers)
 
@@ -216,12 +220,13 @@ def application(models, metrics=None, workers=None, routes=(), **options):
 
 
 def _target(name, version, label):
-    if version is not None and int(version) >= 1 << 63:
+    digits = (version or "").lstrip("0")
+    if len(digits) > 19 or int(digits or 0) >= 1 << 63:  # Python refuses thousands of digits
         message = f"Failed to convert version: {version} to numeric."
         raise ServingError("INVALID_ARGUMENT", message)
     return Target(
         unquote(name or "", errors="replace"),
-        None if version is None else int(version),
+        None if version is None else int(digits or 0),
         None if label is None else unquote(label, errors="replace"),
     )
 

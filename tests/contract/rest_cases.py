@@ -74,6 +74,8 @@ ROUTES = {
         "Malformed request: POST /v1/models/rules:PREDICT"),
     "a label and a version": (post(f"{HALF}/versions/1/labels/stable:predict", inputs=[1]), 400,
         f"Malformed request: POST {HALF}/versions/1/labels/stable:predict"),
+    "a version too great": (post(f"{HALF}/versions/9223372036854775808:predict", inputs=[1]), 400,
+        re.compile("^$|Failed to convert version: 9223372036854775808 to numeric.")),
     "a version that is no number": (post(f"{HALF}/versions/one:predict", inputs=[1]), 400,
         f"Malformed request: POST {HALF}/versions/one:predict"),
     "get of a method": (get(RULES), 400, f"Malformed request: GET {RULES}"),
