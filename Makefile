@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install quickstart test lint figures benchmark
+.PHONY: install quickstart serve test lint contract figures benchmark
 
 install: .venv/installed
 
@@ -14,12 +14,21 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/rnn-apps quickstart
 
+# The exports in saved_models, as TensorFlow Serving answers; SERVE takes more flags.
+serve: install
+	$(BIN)/rnn-apps serve saved_models $(SERVE)
+
 test: install
 	$(BIN)/python -m pytest -n 2 -m "not real_data"
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The contract of tests/contract, which our server keeps, tried on TensorFlow Serving itself.
+IMAGE ?= tensorflow/serving
+contract: install
+	$(BIN)/python tests/contract/against_docker.py $(IMAGE)
 
 # The README's figures on real data. REVIEWS holds imdb.train.tsv.gz, imdb.test.tsv.gz and mr.tsv, each
 # with the columns `text` and `label`; PRICES is a CSV file of daily bars from 2015 to 2019; PAIRS holds
@@ -49,6 +58,7 @@ figures: install
 		--backbone_weights $(WEIGHTS) --data $(PHOTOS)/train.jsonl --test $(PHOTOS)/test.jsonl \
 		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de
+	$(BIN)/python tests/benchmarks/serving.py
 
 # Speed: layers, training epochs and exports, beside others; run it alone. Figures go to speed.json.
 # DATA may name other data than the built-in, as in DATA="sentiment=reviews.tsv translation=a.en+a.de".

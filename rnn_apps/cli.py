@@ -20,7 +20,7 @@ import sys
 import textwrap
 
 import rnn_apps
-from rnn_apps import cli_training
+from rnn_apps import cli_deployment, cli_serving, cli_training
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -136,9 +136,13 @@ def _parser():
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
     add("folder", metavar="FOLDER", help="such as saved_models/sentiment")
+    cli_deployment.add_export_options(add)
+    cli_deployment.add_commands(verb)
     more = "The exit status is 1 if a finding is an error."
     add = verb(_check, "explain what is wrong with a SavedModel, if anything is", more)
     add("saved_model", metavar="SAVED_MODEL", help="the folder of a version, or of versions")
+    about = "answer over REST and gRPC as TensorFlow Serving does"
+    cli_serving.add_options(verb(_serve, about, cli_serving.MORE))
     return parser
 
 
@@ -412,7 +416,9 @@ def _write(path, content, is_file):
 
 
 def _export(options, rest):
-    print(_load(options.run).export(options.folder))
+    version = _load(options.run).export(options.folder)
+    print(version)
+    cli_deployment.write_files(version, options.files)
 
 
 def _check(options, rest):
@@ -421,6 +427,10 @@ def _check(options, rest):
     findings = export.check(options.saved_model)
     print(*findings or [f"{options.saved_model}: nothing to find fault with."], sep="\n")
     return int(any(finding.level == "error" for finding in findings))
+
+
+def _serve(options, rest):
+    cli_serving.serve(options, _quiet_import())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
 import base64
 import csv
 import itertools
+import pathlib
+import shutil
+import socket
+import types
 
 import keras
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import rnn_apps
+from rnn_apps import export
 from rnn_apps.blocks import kernels
 
 _GOOD, _BAD = ("fine", "moving", "clever", "warm"), ("dull", "hollow", "loud", "tired")
@@ -200,3 +205,42 @@ def captioner():
     with kernels.use("plain"):
         model.fit(*squares(), epochs=80, batch_size=6, verbose=0)
     return model
+
+
+def publish_sums(folder):
+    """A version of a model that is none of the applications: three numbers in, their sum out."""
+    spec = [tf.TensorSpec([None, 3], tf.float32, name="numbers")]
+    summed = tf.function(lambda numbers: {"sum": tf.reduce_sum(numbers, axis=1)}, spec)
+    return export.publish({"serving_default": summed.get_concrete_function()}, folder)
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A server of copies of the ready-made exports, and of the model `sums`: `folder`, `url` of
+    REST, `address` of gRPC. Tests may publish further versions of `sums`, and of nothing else."""
+    from rnn_apps.server.server import Server, Settings
+
+    folder = tmp_path_factory.mktemp("served") / "models"
+    for version in (pathlib.Path(__file__).parents[1] / "saved_models").glob("*/1"):
+        shutil.copytree(version, folder / version.parent.name / "1")
+    publish_sums(folder / "sums")
+    server = Server(
+        Settings(
+            models_folder=folder,
+            port=free_port(),
+            rest_api_port=free_port(),
+            enable_model_warmup=False,
+            file_system_poll_wait_seconds=0.2,
+        )
+    )
+    server.start()
+    url, address = (f"127.0.0.1:{port}" for port in (server.rest_port, server.grpc_port))
+    yield types.SimpleNamespace(folder=folder, url=f"http://{url}", address=address)
+    server.stop()

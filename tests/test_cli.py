@@ -24,7 +24,10 @@ pytestmark = pytest.mark.usefixtures("plain_kernels")
 SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]
 PACKAGE = pathlib.Path(rnn_apps.__file__).parent
-VERBS = ("list", "quickstart", "new", "train", "evaluate", "predict", "export", "check")
+VERBS = (
+    "list", "quickstart", "new", "train", "evaluate", "predict", "export", "check", "rollback",
+    "label", "keep", "serve",
+)  # fmt: skip
 
 
 def call(*arguments):
@@ -367,8 +370,12 @@ def test_an_output_that_is_a_link_stays_one(model_file, tmp_path):
 def test_export_prints_the_version_it_published_and_check_finds_nothing(
     model_file, tmp_path, capsys
 ):
-    assert call("export", model_file, tmp_path / "sentiment") == 0
+    assert call("export", model_file, tmp_path / "sentiment", "--with", "all") == 0
     assert capsys.readouterr().out == f"{tmp_path}/sentiment/1\n"
+    files = {"models.config", "batching_parameters.txt", "monitoring.config", "docker-compose.yml"}
+    assert {path.name for path in tmp_path.iterdir()} == {"sentiment", *files}
+    asked = (tmp_path / "sentiment" / "clients" / "ask.sh").read_text()
+    assert '{"instances": ["Good."]}' in asked and "/v1/models/sentiment:predict" in asked
     assert call("check", tmp_path / "sentiment") == 0
     assert "nothing to find fault with" in capsys.readouterr().out
 

@@ -6,11 +6,14 @@ import pathlib
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
+    {"whole_files", "version_folders"},
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
     {"application", "backtesting", "writing", "picture_features"},
     {"caption_reports"},
     {"loading", "sentiment", "forecasting", "translation", "captioning"},
-    {"cli_training"},
+    {"deployment"},
+    {"server"},
+    {"cli_training", "cli_deployment", "cli_serving"},
     {"cli"},
 )
 

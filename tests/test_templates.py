@@ -277,6 +277,8 @@ def test_an_installed_wheel_holds_the_templates_and_nothing_that_is_not_the_pack
     assert not [p for p in parts if p.startswith(("test_", "tests")) or p == "__pycache__"]
     packed = {name for name in names if re.match(r"rnn_apps/(?!templates/).+\.py$", name)}
     assert packed == {str(p.relative_to(ROOT)) for p in (ROOT / "rnn_apps").rglob("*.py")}
+    page = {name for name in names if name.startswith("rnn_apps/server/page/")}
+    assert page == {str(p.relative_to(ROOT)) for p in (ROOT / "rnn_apps/server/page").iterdir()}
     for arguments in (
         ["list"],
         *(["new", path.parent.name, path.parent.name] for path in TEMPLATES),

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from rnn_apps.export import warm_up_records
 from rnn_apps.export.graphs import Finding, check_operations, check_signatures, listed, nodes
+from rnn_apps.version_folders import number_of, versions_in
 
 _MAX_GRAPH_BYTES = 100 << 20
 _MAX_INLINED = 10_000
@@ -46,7 +47,7 @@ def check(saved_model: str | os.PathLike) -> list[Finding]:
     path = Path(saved_model)
     if _graph_file(path):
         findings = list(check_version(path))
-        if _number(path.resolve().name) is None:
+        if number_of(path.resolve().name) is None:
             findings.append(
                 Finding(
                     "warning",
@@ -58,16 +59,6 @@ def check(saved_model: str | os.PathLike) -> list[Finding]:
     else:
         findings = list(_check_base(path))
     return sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
-
-
-def _number(name):
-    """The version that a model server reads in a name, or None."""
-    return int(name) if re.fullmatch(r"[+-]?\d{1,19}", name, re.ASCII) else None
-
-
-def versions_in(folder):
-    """Return the version numbers that a model server sees in a base folder."""
-    return [n for n in (_number(name) for name in os.listdir(folder)) if n is not None]
 
 
 def _graph_file(path):
@@ -85,7 +76,7 @@ def _check_base(path):
     versions, names = versions_in(path), sorted(os.listdir(path))
     for name in names:
         child = path / name
-        if _number(name) is not None:
+        if number_of(name) is not None:
             for finding in check_version(child):
                 yield dataclasses.replace(finding, what=f"Version {name}: {finding.what}")
         elif name.startswith(UNFINISHED):

@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from rnn_apps.export import warm_up_records
-from rnn_apps.export.checking import UNFINISHED, check_version, versions_in
+from rnn_apps.export.checking import UNFINISHED, check_version
+from rnn_apps.version_folders import versions_in
 
 
 @dataclasses.dataclass(frozen=True)

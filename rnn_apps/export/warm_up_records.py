@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import tensor_pb2
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000  # a model server refuses to load a version with more
@@ -29,6 +30,28 @@ def record(model_name, signature_name, request):
         proto = tf.make_tensor_proto(tensor.numpy(), tensor.dtype, tensor.shape)
         target.inputs.add(key=name.encode(), value=proto.SerializeToString(deterministic=True))
     return log.SerializeToString(deterministic=True)
+
+
+def requests_in(version):
+    """Reads the warm-up requests of a version.
+
+    Args:
+        version: path of the version's folder.
+
+    Returns:
+        A list of (signature name, {input name: array with a batch dimension}); strings are bytes.
+    """
+    file, found = Path(version) / FILE, []
+    for serialized in tf.data.TFRecordDataset(str(file)) if file.exists() else ():
+        log = _message()()
+        log.ParseFromString(serialized.numpy())
+        request = log.predict_log.request
+        inputs = {
+            entry.key.decode(): tf.make_ndarray(tensor_pb2.TensorProto.FromString(entry.value))
+            for entry in request.inputs
+        }
+        found.append((request.model_spec.signature_name.decode(), inputs))
+    return found
 
 
 def problems_in(file, signatures):

@@ -9,7 +9,6 @@ from rnn_apps.training.callbacks import (
     progress,
     shown,
 )
-from rnn_apps.training.files import write_atomically, written_beside
 from rnn_apps.training.fine_tuning import SharedRateAdam, TrainFrom, trainable
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
@@ -18,6 +17,7 @@ from rnn_apps.training.run_folder import (
     RunFolder,
     check_run_folder,
 )
+from rnn_apps.whole_files import write_atomically, written_beside
 
 __all__ = [
     "CONFIG_FILE",

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from rnn_apps.training.callbacks import EarlyStopping
-from rnn_apps.training.files import write_atomically
+from rnn_apps.whole_files import write_atomically
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"

@@ -1,0 +1,1 @@
+"""What surrounds exports on a server: its files, which versions it serves, how clients ask."""
