@@ -78,6 +78,8 @@ class Model:
             return available[max(available)]
         if version in available:
             return available[version]
+        if label and self.labels.get(label) != version:  # it moved on, and its version has gone
+            return self.find(None, label)
         asked = f"Latest({self.name})" if version is None else f"Specific({self.name}, {version})"
         raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
 

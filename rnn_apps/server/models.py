@@ -150,12 +150,16 @@ class Models:
         with self._reloading:
             checked = configuration.within(config, self._folder)
             new = {model.name for model in checked.model_config_list.config} - self._wanted.keys()
+            # Labels first, as the real server does: none may name a version that is going, not for
+            # a moment; so one can only move to a version that an earlier config has loaded.
+            self._label(checked)
             self._config = checked
             self._wait_until_loaded()
             failed = [name for name in sorted(new) if not self._models[name].available]
             if failed:
                 raise ServingError("UNKNOWN", self._explain(failed))
-            self._label(checked)
+            for model in checked.model_config_list.config:
+                self._models[model.name].labels = dict(model.version_labels)
 
     def close(self):
         """Stop looking for versions and free all variables; nothing may be running."""
@@ -189,7 +193,7 @@ class Models:
         """
         found = {}
         for wanted in config.model_config_list.config:
-            model = self._models[wanted.name]
+            model = self._models.get(wanted.name) or self._nothing(wanted.name)
             for label, version in wanted.version_labels.items():
                 is_new = model.labels.get(label, version) == version
                 allowed = self._polling.allow_labels_for_unavailable and is_new
@@ -200,8 +204,8 @@ class Models:
                         "which is not currently available for inference",
                     )
             found[wanted.name] = dict(wanted.version_labels)
-        for name, labels in found.items():
-            self._models[name].labels = labels
+        for name in found.keys() & self._models.keys():
+            self._models[name].labels = found[name]
 
     def _wait_until_loaded(self):
         """Has the thread look for versions, and waits until it has tried to load each of them."""
