@@ -58,7 +58,6 @@ figures: install
 		--backbone_weights $(WEIGHTS) --data $(PHOTOS)/train.jsonl --test $(PHOTOS)/test.jsonl \
 		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de
-	$(BIN)/python tests/benchmarks/serving.py
 
 # Speed: layers, training epochs and exports, beside others; run it alone. Figures go to speed.json.
 # DATA may name other data than the built-in, as in DATA="sentiment=reviews.tsv translation=a.en+a.de".
@@ -66,3 +65,4 @@ benchmark: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt \
 		--editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks/speed.py --output speed.json --data $(DATA)
+	$(BIN)/python tests/benchmarks/serving.py

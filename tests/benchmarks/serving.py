@@ -190,6 +190,7 @@ def killing(folder, times=50):
             seconds.append(time.monotonic() - start)
             before, served = served, _answering_version(server)
             whole += served >= before > 0
+            print(f"{whole} of {len(seconds)} came back whole", file=sys.stderr, flush=True)
         server.kill()
     finally:
         stop.set()
