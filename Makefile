@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install quickstart serve test lint contract figures
+.PHONY: install quickstart serve test lint contract figures benchmark
 
 install: .venv/installed
 
@@ -59,3 +59,10 @@ figures: install
 		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de
 	$(BIN)/python tests/benchmarks/serving.py
+
+# Speed: layers, training epochs and exports, beside others; run it alone. Figures go to speed.json.
+# DATA may name other data than the built-in, as in DATA="sentiment=reviews.tsv translation=a.en+a.de".
+benchmark: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt \
+		--editable '.[benchmark]'
+	$(BIN)/python tests/benchmarks/speed.py --output speed.json --data $(DATA)

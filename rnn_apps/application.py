@@ -287,7 +287,7 @@ class Application(keras.Model):
             kwargs["initial_epoch"] = run_folder.initial_epoch
         watch = [training.StopOnNonFinite(), training.FeedEpoch(feed), *own, *stateful]
         watch += [training.AveragedWeights()] if averaged else []
-        with training.progress(verbose) as shown:
+        with training.progress(verbose, feed) as shown:
             history = super().fit(
                 feed.dataset(),
                 validation_data=validation and self._evaluation_feed(validation, batch_size),

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rnn_apps.blocks import kernels, recurrent
 
@@ -101,11 +103,59 @@ def test_unusual_settings_give_keras_s_values_and_gradients(name, options):
         assert_same(pair(name, **options), path, mask_of("right"), True)
 
 
-@pytest.mark.parametrize("options", [{"dropout": 0.5}, {"recurrent_dropout": 0.5}])
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    path=st.sampled_from(["plain", "xla"]),
+    mask=st.sampled_from(sorted(MASKS)),
+    sequence=st.booleans(),
+    backwards=st.booleans(),
+    use_bias=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_gradients_are_the_numerical_ones(name, path, mask, sequence, backwards, use_bias, seed):
+    options = {"return_sequences": sequence, "go_backwards": backwards, "use_bias": use_bias}
+    layer = getattr(recurrent, name)(H, dtype="float64", **options)
+    layer.build((B, T, F))
+    random = np.random.default_rng(seed)
+    x = tf.constant(random.normal(size=(B, T, F)))
+    wanted = [x, *(weight.value for weight in layer.trainable_variables)]
+    ways = [random.normal(size=value.shape) for value in wanted]
+
+    def loss(inputs):
+        with kernels.use(path):
+            return tf.reduce_sum(tf.sin(1.3 * layer(inputs, mask=mask_of(mask), training=True)))
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        found = loss(x)
+    gradients = tape.gradient(found, wanted)
+    along = sum(np.sum(g * way) for g, way in zip(gradients, ways, strict=True))
+    start, sides = [weight.numpy() for weight in layer.trainable_variables], []
+    for far in (1e-5, -1e-5):
+        for weight, value, way in zip(layer.trainable_variables, start, ways[1:], strict=True):
+            weight.assign(value + far * way)
+        sides.append(float(loss(x + far * ways[0])))
+    np.testing.assert_allclose(along, (sides[0] - sides[1]) / 2e-5, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.5},
+        {"recurrent_dropout": 0.5},
+        {"dropout": 0.5, "recurrent_dropout": 0.5},
+    ],
+    ids="+".join,
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_dropout_gives_keras_s_values_for_the_same_seed(name, options):
-    layers = pair(name, seed=3, return_sequences=True, **options)
-    assert_same(layers, "auto", mask_of("right"), True)
+def test_dropout_gives_keras_s_values_and_gradients_for_the_same_seed(name, options):
+    for path in ("auto", "plain"):
+        layers = pair(name, seed=3, return_sequences=True, **options)
+        assert_same(layers, path, mask_of("right"), True)
+    ours = pair(name, seed=3, **options)[1]
+    assert kernels.choose(ours, sequences(), True) == "xla"
     with_dropout, _ = values_and_gradients(pair(name, seed=3, **options)[1], "auto", None, True)
     without, _ = values_and_gradients(pair(name, seed=3, **options)[1], "auto", None, False)
     assert np.abs(with_dropout[0] - without[0]).max() > 1e-3

@@ -233,6 +233,7 @@ def test_progress_is_one_plain_line_per_epoch_in_a_log(capfd):
     lines = [line for line in printed.err.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2
     assert lines[0].startswith("epoch 1/2  ") and "val_accuracy" in lines[0]
+    assert lines[0].endswith("batch shapes)") and "shapes" not in lines[1]
     assert "\r" not in printed.err
     assert printed.out == ""
 

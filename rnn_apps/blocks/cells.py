@@ -27,9 +27,7 @@ def of(layer):
         keras.layers.GRUCell: Gru,
         keras.layers.SimpleRNNCell: Simple,
     }.get(type(cell))
-    if known is None or layer.unroll or cell.recurrent_dropout:
-        return None
-    if cell.activation is not keras.activations.tanh or getattr(cell, "implementation", 2) != 2:
+    if known is None or layer.unroll or cell.activation is not keras.activations.tanh:
         return None
     if known is Simple:
         return known
@@ -38,20 +36,47 @@ def of(layer):
     return known if known is Lstm or cell.reset_after else None
 
 
+def drops_by_gate(cell):
+    """Tell whether dropout masks of a covered cell differ between gates, or fall on its state."""
+    by_gate = getattr(cell, "implementation", 2) == 1
+    return bool(cell.recurrent_dropout or (by_gate and cell.dropout))
+
+
 def _tensor(cell, weight):
     return tf.cast(keras.ops.convert_to_tensor(weight), cell.compute_dtype)
 
 
-def _project(cell, x, bias, product):
-    """Project all steps at once: (T, B, F) → (T, B, G·H)."""
-    kernel = _tensor(cell, cell.kernel)
-    x = tf.cast(x, cell.compute_dtype)
-    shape = tf.shape(x)
-    z = product(tf.reshape(x, (-1, kernel.shape[0])), kernel)  # (T·B, G·H)
-    if bias is not None:
-        z = tf.nn.bias_add(z, bias)
-    z = tf.reshape(z, tf.stack([shape[0], shape[1], kernel.shape[1]]))
-    return tf.ensure_shape(z, (x.shape[0], x.shape[1], kernel.shape[1]))
+def _parts(cell):
+    """Return a cell's kernel, recurrent kernel and bias, zeros if it has none."""
+    kernel, recurrent = _tensor(cell, cell.kernel), _tensor(cell, cell.recurrent_kernel)
+    shape = (2, recurrent.shape[-1]) if isinstance(cell, keras.layers.GRUCell) else kernel.shape[-1]
+    bias = tf.zeros(shape, kernel.dtype) if cell.bias is None else _tensor(cell, cell.bias)
+    return kernel, recurrent, bias
+
+
+def dropped_product(h, kernel, drops):
+    """Multiply h (B, H) by a kernel (H, G·H), each gate seeing what its dropout mask leaves.
+
+    `drops` are no masks, one for all gates, or one for each of them, floating (B, H).
+    """
+    if not drops:
+        return tf.matmul(h, kernel)
+    columns = tf.split(kernel, len(drops), axis=-1)
+    return tf.concat([tf.matmul(h * d, c) for d, c in zip(drops, columns, strict=True)], axis=-1)
+
+
+def _state_gradient(d_z, transposed, drops):
+    """Return the gradient of h in `dropped_product`; the kernel is given transposed (G·H, H)."""
+    if not drops:
+        return tf.matmul(d_z, transposed)
+    gates = tf.split(d_z, len(drops), axis=-1)
+    rows = tf.split(transposed, len(drops), axis=0)
+    return sum(tf.matmul(g, r) * d for g, r, d in zip(gates, rows, drops, strict=True))
+
+
+def _biased(z, bias):
+    """Add a bias (N,) to z (B, N), if there is one."""
+    return z if bias is None else tf.nn.bias_add(z, bias)
 
 
 def _sigmoid(x):
@@ -59,11 +84,18 @@ def _sigmoid(x):
     return 0.5 * tf.tanh(0.5 * x) + 0.5
 
 
-def _kernel_gradient(before, hs, d_z):
+def _kernel_gradient(before, hs, d_z, drops):
     """Sum h_before[t]ᵀ · d_z[t] over all steps in one product: (H, G·H).
 
     The states before the steps are `before`, then all of hs (T, B, H) but its last step.
     """
+    if drops:
+        gates = tf.split(d_z, len(drops), axis=-1)
+        gradients = [
+            _kernel_gradient(before * drop, hs * drop, gate, [])
+            for drop, gate in zip(drops, gates, strict=True)
+        ]
+        return tf.concat(gradients, axis=-1)
     rows = tf.reshape(hs[:-1], (-1, hs.shape[-1]))
     rest = tf.matmul(rows, tf.reshape(d_z[1:], (-1, d_z.shape[-1])), transpose_a=True)
     first = tf.reshape(d_z[:1], (-1, d_z.shape[-1]))  # no rows where there is no step
@@ -77,31 +109,38 @@ def _sum_rows(d_z):
 
 
 class Lstm:
-    """The LSTM's step; states h and c, weights (recurrent kernel,)."""
+    """The LSTM's step; states h and c, weights (recurrent kernel, bias)."""
 
     @staticmethod
-    def project(cell, x, product):
-        """Return z (T, B, 4H) and the weights of the recurrence."""
-        bias = None if cell.bias is None else _tensor(cell, cell.bias)
-        return _project(cell, x, bias, product), [_tensor(cell, cell.recurrent_kernel)]
+    def parts(cell):
+        """Return the kernel that projects the input, and the weights of the recurrence."""
+        kernel, *weights = _parts(cell)
+        return kernel, weights
+
+    @staticmethod
+    def hoisted(weights):
+        """Return what can be added to all steps' z at once, and the weights without it."""
+        return weights[1], [weights[0], None]
 
     @staticmethod
     def step(z, weights, states):
         """Return the states after one step."""
         h, c = states
-        i, f, g, o = tf.split(z + tf.matmul(h, weights[0]), 4, axis=-1)
+        z = _biased(z + tf.matmul(h, weights[0]), weights[1])
+        i, f, g, o = tf.split(z, 4, axis=-1)
         c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
         return [tf.sigmoid(o) * tf.tanh(c), c]
 
     @staticmethod
-    def kept_step(z, weights, states):
+    def kept_step(z, weights, states, drops):
         """Return the states after one step and what its gradient needs, each (B, H)."""
         h, c = states
         units = h.shape[-1]
         scale = tf.constant([0.5, 0.5, 1.0, 0.5], z.dtype)
         scale = tf.repeat(scale, units)  # one tanh over all gates: σ(x) = tanh(x / 2) / 2 + 1 / 2
         offset = tf.repeat(tf.constant([0.5, 0.5, 0.0, 0.5], z.dtype), units)
-        gates = tf.tanh((z + tf.matmul(h, weights[0])) * scale) * scale + offset
+        z = z + dropped_product(h, weights[0], drops) + weights[1]
+        gates = tf.tanh(z * scale) * scale + offset
         i, f, g, o = tf.split(gates, 4, axis=-1)
         after = f * c + i * g
         return [o * tf.tanh(after), after], [c, i, f, g, o]
@@ -114,7 +153,7 @@ class Lstm:
         return [4 * units]
 
     @staticmethod
-    def step_gradient(h, kept, transposed, d_states):
+    def step_gradient(h, kept, transposed, d_states, drops):
         """Return the gradients of the states before the step, and of z."""
         c_before, i, f, g, o = kept
         d_h, d_c = d_states
@@ -129,48 +168,56 @@ class Lstm:
             ],
             axis=-1,
         )
-        return [tf.matmul(d_z, transposed), d_c * f], [d_z]
+        return [_state_gradient(d_z, transposed, drops), d_c * f], [d_z]
 
     @staticmethod
-    def weight_gradients(d_z, before, hs):
+    def weight_gradients(d_z, before, hs, drops):
         """Return the gradients of z and of the weights from all steps' results."""
-        return d_z[0], _kernel_gradient(before, hs, d_z[0])
+        return d_z[0], _kernel_gradient(before, hs, d_z[0], drops), _sum_rows(d_z[0])
 
 
 class Gru:
-    """The GRU's step; state h, weights (recurrent kernel, recurrent bias)."""
+    """The GRU's step; state h, weights (recurrent kernel, biases of gates, candidate, inner)."""
 
     @staticmethod
-    def project(cell, x, product):
-        """Return z (T, B, 3H) and the weights of the recurrence."""
-        kernel = _tensor(cell, cell.recurrent_kernel)
-        if cell.bias is None:
-            return _project(cell, x, None, product), [kernel, tf.zeros_like(kernel[0])]
-        bias = _tensor(cell, cell.bias)
-        return _project(cell, x, bias[0], product), [kernel, bias[1]]
+    def parts(cell):
+        """Return the kernel that projects the input, and the weights of the recurrence."""
+        kernel, recurrent, bias = _parts(cell)
+        units = recurrent.shape[0]
+        of_input, of_state = tf.unstack(bias)
+        gates = (of_input + of_state)[: 2 * units]
+        return kernel, [recurrent, gates, of_input[2 * units :], of_state[2 * units :]]
+
+    @staticmethod
+    def hoisted(weights):
+        """Return what can be added to all steps' z at once, and the weights without it."""
+        recurrent, gates, of_input, of_state = weights
+        return tf.concat([gates, of_input], 0), [recurrent, None, None, of_state]
 
     @staticmethod
     def step(z, weights, states):
         """Return the state after one step."""
         (h,) = states
         units = h.shape[-1]
-        inner = tf.nn.bias_add(tf.matmul(h, weights[0]), weights[1])
-        both, inner = tf.split(inner, [2 * units, units], axis=-1)
+        recurrent, gates, of_input, of_state = weights
+        both, inner = tf.split(tf.matmul(h, recurrent), [2 * units, units], axis=-1)
         z_both, z = tf.split(z, [2 * units, units], axis=-1)
-        update, reset = tf.split(tf.sigmoid(z_both + both), 2, axis=-1)
-        candidate = tf.tanh(z + reset * inner)
+        update, reset = tf.split(tf.sigmoid(_biased(z_both + both, gates)), 2, axis=-1)
+        inner = _biased(inner, of_state)
+        candidate = tf.tanh(_biased(z + reset * inner, of_input))
         return [candidate + update * (h - candidate)]
 
     @staticmethod
-    def kept_step(z, weights, states):
+    def kept_step(z, weights, states, drops):
         """Return the state after one step and what its gradient needs, each (B, H)."""
         (h,) = states
         units = h.shape[-1]
-        inner = tf.matmul(h, weights[0]) + weights[1]
-        both = _sigmoid(z[:, : 2 * units] + inner[:, : 2 * units])
+        recurrent, gates, of_input, of_state = weights
+        inner = dropped_product(h, recurrent, drops)
+        both = _sigmoid(z[:, : 2 * units] + inner[:, : 2 * units] + gates)
         update, reset = tf.split(both, 2, axis=-1)
-        inner = inner[:, 2 * units :]
-        candidate = tf.tanh(z[:, 2 * units :] + reset * inner)
+        inner = inner[:, 2 * units :] + of_state
+        candidate = tf.tanh(z[:, 2 * units :] + of_input + reset * inner)
         change = h - candidate
         return [candidate + update * change], [change, update, reset, inner, candidate]
 
@@ -182,7 +229,7 @@ class Gru:
         return [3 * units, units]
 
     @staticmethod
-    def step_gradient(h, kept, transposed, d_states):
+    def step_gradient(h, kept, transposed, d_states, drops):
         """Return the gradients of the state before, of the recurrent product and of z's third."""
         change, update, reset, inner, candidate = kept
         (d_h,) = d_states
@@ -195,31 +242,34 @@ class Gru:
             ],
             axis=-1,
         )
-        return [d_h * update + tf.matmul(d_inner, transposed)], [d_inner, d_candidate]
+        d_before = d_h * update + _state_gradient(d_inner, transposed, drops)
+        return [d_before], [d_inner, d_candidate]
 
     @staticmethod
-    def weight_gradients(d_z, before, hs):
+    def weight_gradients(d_z, before, hs, drops):
         """Return the gradients of z and of the weights from all steps' results."""
         d_inner, d_candidate = d_z
         units = d_candidate.shape[-1]
         full = tf.concat([d_inner[..., : 2 * units], d_candidate], axis=-1)
-        return full, _kernel_gradient(before, hs, d_inner), _sum_rows(d_inner)
+        d_biases = tf.split(_sum_rows(d_inner), [2 * units, units])
+        d_biases.insert(1, _sum_rows(d_candidate))
+        return full, _kernel_gradient(before, hs, d_inner, drops), *d_biases
 
 
 class Simple:
-    """The simple recurrent network's step; state h, weights (recurrent kernel,)."""
+    """The simple recurrent network's step; state h, weights (recurrent kernel, bias)."""
 
-    project = Lstm.project
+    parts, hoisted = Lstm.parts, Lstm.hoisted
 
     @staticmethod
     def step(z, weights, states):
         """Return the state after one step."""
-        return [tf.tanh(z + tf.matmul(states[0], weights[0]))]
+        return [tf.tanh(_biased(z + tf.matmul(states[0], weights[0]), weights[1]))]
 
     @staticmethod
-    def kept_step(z, weights, states):
+    def kept_step(z, weights, states, drops):
         """Return the state after one step; its gradient needs nothing else."""
-        return Simple.step(z, weights, states), []
+        return [tf.tanh(z + dropped_product(states[0], weights[0], drops) + weights[1])], []
 
     kept = 0
 
@@ -229,9 +279,9 @@ class Simple:
         return [units]
 
     @staticmethod
-    def step_gradient(h, kept, transposed, d_states):
+    def step_gradient(h, kept, transposed, d_states, drops):
         """Return the gradients of the state before the step, and of z."""
         d_z = d_states[0] * (1 - h * h)
-        return [tf.matmul(d_z, transposed)], [d_z]
+        return [_state_gradient(d_z, transposed, drops)], [d_z]
 
     weight_gradients = Lstm.weight_gradients

@@ -26,17 +26,20 @@ def _transposed():
     return tf.function(tf.transpose, jit_compile=True, autograph=False)
 
 
-def compiled_loop(cell, z, weights, states, mask, cut, whole):
-    """Run the recurrence of a cell over all steps, ready for a fast gradient.
+def compiled_loop(cell, x, kernel, weights, states, mask, cut, whole, drops=((), ())):
+    """Run a cell over all steps, ready for a fast gradient.
 
     Args:
         cell: `Lstm`, `Gru` or `Simple` from `cells`.
-        z: floating (T, B, G·H), the projected input.
+        x: floating (T, B, F), the input.
+        kernel: floating (F, G·H), which projects it.
         weights: List of the tensors of the recurrence, the recurrent kernel (H, G·H) first.
         states: List of floating (B, H).
         mask: bool (T, B, 1), False where the states are carried over, or None.
         cut: bool (T, B, 1) or (T, 1, 1), True before steps where the gradient stops, or None.
         whole: Whether the states after every step are wanted.
+        drops: Dropout masks of the input, floating (B, F), and of the state, (B, H): for each no
+            mask, one for all gates, or one for each of them.
 
     Returns:
         `(outputs, states)`: floating (T, B, H), or (B, H) of the last step without `whole`; and
@@ -45,6 +48,8 @@ def compiled_loop(cell, z, weights, states, mask, cut, whole):
     Raises:
         ValueError: If a second derivative is asked for.
     """
+    z = _projected(x, kernel, drops[0])
+    drops = list(drops[1])
     masks = [m for m in (mask, cut) if m is not None]
     forward = _forward(cell, mask is not None)
     backward = _backward(cell, mask is not None, cut is not None, whole)
@@ -55,14 +60,14 @@ def compiled_loop(cell, z, weights, states, mask, cut, whole):
         # What enters a compiled function must not be watched by an eager tape.
         z, *rest = [tf.stop_gradient(tensor) for tensor in tensors]
         weights, states = rest[:count], rest[count:]
-        hs, kept, finals = forward(z, weights, states, masks)
+        hs, kept, finals = forward(z, weights, states, masks, drops)
 
         def gradient(*upstream):
             @tf.custom_gradient
             def once(*everything):  # all that the result depends on, so that none is missed
                 above = [tf.stop_gradient(tensor) for tensor in everything[: len(upstream)]]
-                d_z, d_states = backward(above, tf.transpose(weights[0]), hs, kept, masks)
-                results = (*cell.weight_gradients(d_z, states[0], hs), *d_states)
+                d_z, d_states = backward(above, tf.transpose(weights[0]), hs, kept, masks, drops)
+                results = (*cell.weight_gradients(d_z, states[0], hs, drops), *d_states)
                 return results, _refuse_second_derivative
 
             return once(*upstream, *tensors)
@@ -71,6 +76,18 @@ def compiled_loop(cell, z, weights, states, mask, cut, whole):
 
     results = list(recurrence(z, *weights, *states))
     return results[0], results[1:] if whole else results
+
+
+def _projected(x, kernel, drops):
+    """Project the input of all steps in one product for each mask: (T, B, F) → (T, B, G·H)."""
+    features, width = kernel.shape
+    if drops:
+        columns = tf.split(kernel, len(drops), axis=-1)
+        parts = [_projected(x * d, c, ()) for d, c in zip(drops, columns, strict=True)]
+        return tf.concat(parts, axis=-1)
+    z = product(tf.reshape(x, (-1, features)), kernel)
+    z = tf.reshape(z, tf.stack([*tf.unstack(tf.shape(x))[:2], width]))
+    return tf.ensure_shape(z, (*x.shape[:2], width))
 
 
 def _refuse_second_derivative(*_):
@@ -90,14 +107,14 @@ def _unstack_some(tensor):
 @functools.cache
 def _forward(cell, masked):
     @tf.function(jit_compile=True, autograph=False)
-    def forward(z, weights, states, masks):
+    def forward(z, weights, states, masks, drops):
         steps = tf.shape(z)[0]
         units = states[0].shape[-1]
         z_at = loops.reader(z, _unstack_some)
         mask_at = loops.reader(masks[0], _unstack_some) if masked else None
 
         def body(t, states, written):
-            after, kept = cell.kept_step(z_at(t), weights, states)
+            after, kept = cell.kept_step(z_at(t), weights, states, drops)
             if masked:
                 after = loops.select(mask_at(t), after, states)
             items = [after[0], *kept]
@@ -119,7 +136,7 @@ def _forward(cell, masked):
 @functools.cache
 def _backward(cell, masked, truncated, whole):
     @tf.function(jit_compile=True, autograph=False)
-    def backward(upstream, transposed, hs, kept, masks):
+    def backward(upstream, transposed, hs, kept, masks, drops):
         steps = tf.shape(hs)[0]
         widths = cell.gradient_widths(hs.shape[-1])
         saved_at = [loops.reader(tensor, _unstack_some) for tensor in (hs, *kept)]
@@ -131,7 +148,7 @@ def _backward(cell, masked, truncated, whole):
             if whole:
                 d_states = [d_states[0] + d_hs_at(t), *d_states[1:]]
             h, *now = [at(t) for at in saved_at]
-            d_before, d_z = cell.step_gradient(h, now, transposed, d_states)
+            d_before, d_z = cell.step_gradient(h, now, transposed, d_states, drops)
             if masked:
                 valid = masks_at[0](t)
                 d_z = [tf.where(valid, d, tf.zeros_like(d)) for d in d_z]

@@ -2,11 +2,11 @@
 
 A recurrent layer spends its time in three ways, and each has its own path:
 
-- `"plain"`: the input projection hoisted out of the loop into one product, then a minimal
-  `tf.while_loop` over the steps. Only core TensorFlow ops, differentiable to any order. Inference,
-  exports and everything inside `portable()` run it.
-- `"xla"`: the same projection around a recurrence with a hand-written gradient, whose forward and
-  backward loops are each compiled by XLA. Training runs it.
+- `"plain"`: a minimal `tf.while_loop` that takes several steps in a round and projects their
+  inputs in one product, while they are in the cache. Only core TensorFlow ops, differentiable to
+  any order. Inference, exports and everything inside `portable()` run it.
+- `"xla"`: the input projection of all steps in one product, then a recurrence with a hand-written
+  gradient, whose forward and backward loops are each compiled by XLA. Training runs it.
 - `"keras"`: Keras's own code, for settings the other two do not cover, and for a GPU (cuDNN).
 
 All three give the same values and gradients; `choose` decides.
@@ -86,14 +86,16 @@ def choose(layer, sequences, training):
     """
     asked = _override.get()
     truncated = getattr(layer, "truncate", None)
-    if cells.of(layer) is None or asked == "keras":
+    covered = cells.of(layer) is not None
+    plain = covered and not (training and cells.drops_by_gate(layer.cell))
+    if not covered or asked == "keras" or (asked == "plain" and not plain):
         if truncated:
             return "cell"
         return "loop" if asked == "plain" else "keras"
     if asked != "auto":
         return asked
     if tf.config.list_logical_devices("GPU"):
-        return "plain" if truncated else "keras"
+        return ("plain" if plain else "cell") if truncated else "keras"
     return "xla" if training and 0 not in sequences.shape[:2] else "plain"
 
 
@@ -125,19 +127,48 @@ def run(path, layer, sequences, initial_state, mask, training):
         `(last_output, outputs, states)` as from `keras.layers.RNN.inner_loop`: floating (B, H),
         floating (B, T, H) — or (B, 1, H) without `return_sequences` — and a list of (B, H).
     """
-    x, mask, cut = _time_major(layer, sequences, mask)
     states = tf.nest.map_structure(tf.convert_to_tensor, list(initial_state))
+    if path == "plain" and sequences.shape[1] == 1 and mask is None:
+        return _one_step(layer, sequences, states, training)
+    x, mask, cut = _time_major(layer, sequences, mask)
     if path == "cell":
         outputs, states = loops.cell_loop(layer, x, states, mask, cut, training)
+        return *_finish(layer, outputs, mask, x), states
+    cell = cells.of(layer)
+    kernel, weights = cell.parts(layer.cell)
+    x = tf.cast(x, kernel.dtype)
+    drops = _drops(layer.cell, x, states) if training else ((), ())
+    given = (states, mask, cut, layer.return_sequences)
+    if path == "plain":
+        x = x * drops[0][0] if drops[0] else x
+        outputs, states = loops.plain_loop(cell, x, kernel, weights, *given)
     else:
-        cell = cells.of(layer)
-        if training and layer.cell.dropout:
-            x = x * layer.cell.get_dropout_mask(x[0])
-        product = tf.matmul if path == "plain" else compiled.product
-        z, weights = cell.project(layer.cell, x, product)
-        loop = loops.plain_loop if path == "plain" else compiled.compiled_loop
-        outputs, states = loop(cell, z, weights, states, mask, cut, layer.return_sequences)
+        outputs, states = compiled.compiled_loop(cell, x, kernel, weights, *given, drops)
     return *_finish(layer, outputs, mask, x), states
+
+
+def _drops(cell, x, states):
+    """Return the dropout masks of input and state, which Keras's cell makes and keeps.
+
+    Each is a list: of no mask, of one for all gates, or of one for each of them.
+    """
+    masks = cell.get_dropout_mask(x[0]), cell.get_recurrent_dropout_mask(states[0])
+    return tuple([] if m is None else m if isinstance(m, list) else [m] for m in masks)
+
+
+def _one_step(layer, sequences, states, training):
+    """Take the only step of a sequence, as a decoder does for each token it writes.
+
+    The bias is added to the sum of both products: beside one of them TensorFlow would fuse it, and
+    the fused product takes up to twice as long for a few rows.
+    """
+    x = tf.squeeze(tf.convert_to_tensor(sequences), 1)
+    if training and layer.cell.dropout:
+        x = x * layer.cell.get_dropout_mask(x)  # one mask, as without recurrent dropout
+    cell = cells.of(layer)
+    kernel, weights = cell.parts(layer.cell)
+    states = cell.step(tf.matmul(tf.cast(x, kernel.dtype), kernel), weights, states)
+    return states[0], states[0][:, None], states
 
 
 def _time_major(layer, sequences, mask):

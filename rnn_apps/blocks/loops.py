@@ -49,7 +49,7 @@ def select(condition, new, old):
     return [tf.where(condition, a, b) for a, b in zip(new, old, strict=True)]
 
 
-def scan(step, x, states, mask=None, cut=None, width=None, together=1):
+def scan(step, x, states, mask=None, cut=None, width=None, together=1, prepare=None):
     """Step through time in a loop of core ops that TensorFlow can differentiate.
 
     Args:
@@ -60,59 +60,88 @@ def scan(step, x, states, mask=None, cut=None, width=None, together=1):
         cut: bool (T, B, 1) or (T, 1, 1), True before steps where the gradient stops, or None.
         width: Width of the output to collect, or None to collect nothing.
         together: Steps in one round of the loop: more cost less time and a larger graph.
+        prepare: What the inputs of a round's steps go through together, as rows (N, F), or None.
 
     Returns:
         `(outputs, states)`: floating (T, B, width) or None, and the states after the last step.
     """
     steps = tf.shape(x)[0]
     like = tf.nest.flatten(states)[0]
-    x_at = reader(x)
     mask_at = None if mask is None else reader(mask)
     cut_at = None if cut is None else reader(cut)
-    outputs = () if width is None else (reserve(steps, like, width),)
 
-    def one(t, outputs, flat):
+    def one(t, x_t, flat):
         before = flat
         if cut is not None:
             stopped = [tf.stop_gradient(s) for s in flat]
             before = select(cut_at(t), stopped, flat)
-        output, after = step(x_at(t), tf.nest.pack_sequence_as(states, before))
+        output, after = step(x_t, tf.nest.pack_sequence_as(states, before))
         after = tf.nest.flatten(after)
         if mask is not None:
             after = select(mask_at(t), after, before)
         output = after[0] if output is None else output
         for new, old in zip(after, flat, strict=True):
             new.set_shape(old.shape)
-        return tuple(write(o, t, output) for o in outputs), after
+        return output, after
 
-    def rounds(count):
-        def body(t, outputs, *flat):
-            flat = list(flat)
-            for n in range(count):
-                outputs, flat = one(t + n, outputs, flat)
-            return t + count, outputs, *flat
+    def some(t, rows, count, flat):
+        """Take `count` steps, whose inputs are the rows (count·B, F)."""
+        rows = rows if prepare is None else prepare(rows)
+        outputs = []
+        for n, x_t in enumerate(tf.split(rows, count) if count > 1 else [rows]):
+            output, flat = one(t + n, x_t, flat)
+            outputs.append(output)
+        return outputs, flat
 
-        return body
-
-    variables = (tf.constant(0), outputs, *tf.nest.flatten(states))
+    flat = tf.nest.flatten(states)
+    if x.shape[0] and x.shape[0] <= together:  # so few that no loop is needed
+        outputs, flat = some(0, tf.reshape(x, (-1, x.shape[-1])), x.shape[0], flat)
+        return (width and tf.stack(outputs)), tf.nest.pack_sequence_as(states, flat)
+    lists = () if width is None else (reserve(steps, like, width),)
+    first = tf.constant(0)
     for count in sorted({together, 1}, reverse=True):  # whole rounds, then what is left
-        last = steps - count
-        variables = tf.while_loop(
-            lambda t, *_, last=last: t <= last, rounds(count), variables, maximum_iterations=steps
+        last = first + (steps - first) // count * count
+        rows_at = reader(_in_rounds(x[first:last], count))
+
+        def body(t, lists, *flat, first=first, count=count, rows_at=rows_at):
+            outputs, flat = some(t, rows_at((t - first) // count), count, list(flat))
+            for n, output in enumerate(outputs):
+                lists = tuple(write(steps, t + n, output) for steps in lists)
+            return t + count, lists, *flat
+
+        _, lists, *flat = tf.while_loop(
+            lambda t, *_, last=last: t < last,
+            body,
+            (first, lists, *flat),
+            maximum_iterations=steps,
         )
-    _, outputs, *flat = variables
-    stacked = [stack(o, like, width, x.shape[0]) for o in outputs]
+        first = last
+    stacked = [stack(each, like, width, x.shape[0]) for each in lists]
     return (stacked[0] if stacked else None), tf.nest.pack_sequence_as(states, flat)
 
 
-def plain_loop(cell, z, weights, states, mask, cut, whole):
-    """Run the recurrence of a cell from `cells` over z (T, B, G·H); see `compiled_loop`."""
+def _in_rounds(x, count):
+    """Lay the rows of `count` steps together: (T, B, F) → (T / count, count·B, F)."""
+    if count == 1:
+        return x
+    shape = tf.shape(x)
+    batch = None if x.shape[1] is None else count * x.shape[1]
+    x = tf.reshape(x, tf.stack([shape[0] // count, count * shape[1], x.shape[-1] or shape[2]]))
+    return tf.ensure_shape(x, (None, batch, x.shape[-1]))
+
+
+def plain_loop(cell, x, kernel, weights, states, mask, cut, whole):
+    """Run a cell from `cells` over x (T, B, F); see `compiled_loop`."""
+    bias, weights = cell.hoisted(weights)
 
     def step(z_t, before):
         return None, cell.step(z_t, weights, before)
 
+    def project(rows):
+        return tf.nn.bias_add(tf.matmul(rows, kernel), bias)
+
     width = states[0].shape[-1] if whole else None
-    outputs, states = scan(step, z, states, mask, cut, width, together=4)
+    outputs, states = scan(step, x, states, mask, cut, width, together=8, prepare=project)
     return (outputs if whole else states[0]), states
 
 

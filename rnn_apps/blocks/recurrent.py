@@ -120,8 +120,8 @@ class RecurrentStack(keras.layers.Layer):
         bidirectional: Whether each layer also reads backwards; outputs are then 2H wide.
         residual: Whether a layer's input is added to its output where both have one width.
         dropout: Fraction of the features dropped on the way into each layer, in [0, 1).
-        recurrent_dropout: Fraction of the state dropped on its way to the next step, in [0, 1).
-            Falls back to Keras's own, slower loop.
+        recurrent_dropout: Fraction of the state dropped on its way to the next step, in [0, 1);
+            for an LSTM and a GRU by a mask for each gate, as Keras does, which costs some time.
         layer_norm: Whether what leaves each layer is normalised.
         truncate: Steps of truncated backpropagation through time (Williams & Peng 1990): values
             stay the same, and the gradient through the states is cut every `truncate` steps. None

@@ -30,6 +30,10 @@ class PlannedBatches:
 
     A subclass defines `_divide`, and `__getitem__`, which makes a batch of `plan()[index]`.
 
+    Attributes:
+        shapes: set of the shapes of the batches given so far, each a tuple of its arrays' shapes.
+            A kernel is compiled once for each, so there should be few.
+
     Args:
         rows: int, how many there are.
         batch_size: int, as the subclass says.
@@ -45,6 +49,7 @@ class PlannedBatches:
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
+        self.shapes = set()
         self._plan_of = (None, None)
 
     def __len__(self):
@@ -53,7 +58,10 @@ class PlannedBatches:
 
     def __iter__(self):
         """Goes through the batches of the current `epoch`."""
-        return (self[index] for index in range(len(self)))
+        for index in range(len(self)):
+            batch = self[index]
+            self.shapes.add(tuple(np.shape(array) for array in tf.nest.flatten(batch)))
+            yield batch
 
     def plan(self):
         """Returns the row numbers of each batch of the current `epoch`, a list of arrays."""

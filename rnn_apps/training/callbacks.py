@@ -137,10 +137,17 @@ class AveragedWeights(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Progress on standard error: a bar in a terminal, a plain line per epoch in a log."""
+    """Progress on standard error: a bar in a terminal, a plain line per epoch in a log.
 
-    def __init__(self):
+    Args:
+        feed: the feed of `fit`. The shapes of its batches are counted, if it knows them: kernels
+            are compiled for each, at about a second.
+    """
+
+    def __init__(self, feed=None):
         super().__init__()
+        self.shapes = getattr(feed, "shapes", ())
+        self.counted = 0
         self.bar = None
 
     def on_train_begin(self, logs=None):
@@ -173,6 +180,9 @@ class Progress(keras.callbacks.Callback):
         """Prints the epoch's line."""
         figures = "  ".join(f"{name} {float(value):.4f}" for name, value in (logs or {}).items())
         seconds = time.monotonic() - self.began
+        if len(self.shapes) > self.counted:
+            self.counted = len(self.shapes)
+            figures += f"  ({self.counted} batch shapes)"
         print(f"{self.label}  {seconds:.1f} s  {figures}", file=sys.stderr, flush=True)
 
     def close(self):
@@ -182,13 +192,14 @@ class Progress(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def progress(verbose):
+def progress(verbose, feed=None):
     """Context that gives the callbacks of `verbose="auto"`, and takes a bar away at its end.
 
     Args:
         verbose: "auto", or a number of Keras's, for which there is none of ours.
+        feed: as of `Progress`.
     """
-    shown = [Progress()] if verbose == "auto" else []
+    shown = [Progress(feed)] if verbose == "auto" else []
     try:
         yield shown
     finally:

@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in scenes, two cores: 200 seconds, test true_captions 0.95 (shuffled pictures: 0.003).
+Built-in scenes, two cores: at most 340 seconds; test true_captions 0.95 (on others: 0.003).
 To edit: `data` for your pictures, `network` for what looks at them, SETTINGS for the rest.
 """
 

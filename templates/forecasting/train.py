@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in market, two cores: 45 seconds, test achieved 0.9 (of what can be won over persistence).
+Built-in market, two cores: at most 70 seconds; test achieved 0.9 (of what there is to win).
 To edit: `data` for your prices, `network` for your layers, SETTINGS for the rest.
 """
 

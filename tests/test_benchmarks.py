@@ -1,0 +1,87 @@
+"""The benchmarks time what they say: equal work, in turns, and right ratios of it."""
+
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+FOLDER = pathlib.Path(__file__).parent / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Lets the scripts be imported as they import each other."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield
+    for path in FOLDER.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_candidates_are_called_in_turn_and_their_medians_compared(scripts):
+    import timing
+
+    calls = []
+    candidates = {name: lambda name=name: calls.append(name) for name in ("rnn_apps", "other")}
+    seconds = timing.medians(candidates, turns=3, warm_up=1)
+    assert calls == ["rnn_apps", "other"] * 4
+    assert seconds.keys() == candidates.keys()
+    assert timing.ratios({"rnn_apps": 2.0, "other": 3.0}) == {"other": 1.5}
+    means = timing.geometric_means([{"a": 1.0, "b": 2.0}, {"a": 4.0}])
+    assert means == {"a": pytest.approx(2.0)}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_export_of_a_case_answers_the_same_for_the_same_weights(scripts, masked):
+    import layers
+
+    from rnn_apps.blocks import kernels
+
+    case = layers.Case("gru", (3, 11, 4, 5), masked, 1)
+    ours, theirs = case.stack(), case.layer(layers.KERAS)
+    ours.set_weights(theirs.get_weights())
+    answers = []
+    for layer in (ours, theirs):
+        exported = case.exported(layer, kernels.portable())
+        given = {"x": tf.constant(case.inputs)}
+        given |= {"mask": tf.constant(case.mask)} if masked else {}
+        (output,) = exported.loaded.signatures["serving_default"](**given).values()
+        answers.append(output.numpy() * case.mask[..., None])
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+def test_a_case_counts_the_operations_of_its_products(scripts):
+    import layers
+
+    one = layers.Case("lstm", (2, 3, 4, 5), False, 1)
+    assert one.operations() == 2 * 2 * 3 * (4 + 5) * 20
+    assert layers.Case("lstm", (2, 3, 4, 5), False, 2).operations() == 2 * one.operations()
+
+
+def test_batches_are_padded_to_the_longest_and_nothing_else_changes(scripts):
+    import epochs
+
+    batches = [
+        ({"ids": np.ones((2, n), "int32"), "picture": np.ones((2, 4), "float32")}, np.ones(2))
+        for n in (3, 5)
+    ]
+    lengths = epochs.longest(batches)
+    padded = [epochs.at_one_length(batch, lengths) for batch in batches]
+    assert [batch[0]["ids"].shape for batch in padded] == [(2, 5), (2, 5)]
+    assert padded[0][0]["ids"].tolist() == [[1, 1, 1, 0, 0]] * 2
+    assert padded[0][0]["picture"].shape == (2, 4)
+    assert len(epochs.by_shape(batches)) == 2 and len(epochs.by_shape(padded)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_a_small_table_is_printed_and_returned(scripts, cell, capsys):
+    import layers
+
+    found = layers.table(cell, "training", True, 2, 2, 1e11, shapes=[(2, 9, 4, 6), (2, 7, 3, 5)])
+    assert {layers.KERAS_ALONE, layers.KERAS_XLA, "better of Keras"} <= found["means"].keys()
+    assert len(found["rows"]) == 2 and all(row["share_of_peak"] > 0 for row in found["rows"])
+    step = layers.decoder_step(cell, 2, 1, steps=3, width=8)
+    assert set(step["microseconds"]) == {"rnn_apps", layers.KERAS_ALONE}
+    assert "geometric mean" in capsys.readouterr().out
