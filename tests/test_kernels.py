@@ -162,6 +162,12 @@ def test_dropout_gives_keras_s_values_and_gradients_for_the_same_seed(name, opti
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_one_step_of_no_rows_is_answered_with_a_mask_for_each_gate(name):
+    layer = getattr(recurrent, name)(H, dropout=0.5, recurrent_dropout=0.5)
+    assert layer(tf.zeros([0, 1, F]), training=True).shape == (0, H)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stateful_layer_carries_its_state(name):
     theirs, ours = (
         keras.Sequential([keras.Input(batch_shape=(B, T, F)), layer])

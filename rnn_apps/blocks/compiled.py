@@ -26,7 +26,7 @@ def _transposed():
     return tf.function(tf.transpose, jit_compile=True, autograph=False)
 
 
-def compiled_loop(cell, x, kernel, weights, states, mask, cut, whole, drops=((), ())):
+def compiled_loop(cell, x, kernel, weights, states, mask, cut, whole, drops):
     """Run a cell over all steps, ready for a fast gradient.
 
     Args:

@@ -137,7 +137,7 @@ def run(path, layer, sequences, initial_state, mask, training):
     cell = cells.of(layer)
     kernel, weights = cell.parts(layer.cell)
     x = tf.cast(x, kernel.dtype)
-    drops = _drops(layer.cell, x, states) if training else ((), ())
+    drops = _drops(layer.cell, x[0], states, training)
     given = (states, mask, cut, layer.return_sequences)
     if path == "plain":
         x = x * drops[0][0] if drops[0] else x
@@ -147,12 +147,14 @@ def run(path, layer, sequences, initial_state, mask, training):
     return *_finish(layer, outputs, mask, x), states
 
 
-def _drops(cell, x, states):
-    """Return the dropout masks of input and state, which Keras's cell makes and keeps.
+def _drops(cell, x, states, training):
+    """Return the dropout masks of input (B, F) and state, which Keras's cell makes and keeps.
 
     Each is a list: of no mask, of one for all gates, or of one for each of them.
     """
-    masks = cell.get_dropout_mask(x[0]), cell.get_recurrent_dropout_mask(states[0])
+    if not training:
+        return [], []
+    masks = cell.get_dropout_mask(x), cell.get_recurrent_dropout_mask(states[0])
     return tuple([] if m is None else m if isinstance(m, list) else [m] for m in masks)
 
 
@@ -163,8 +165,8 @@ def _one_step(layer, sequences, states, training):
     the fused product takes up to twice as long for a few rows.
     """
     x = tf.squeeze(tf.convert_to_tensor(sequences), 1)
-    if training and layer.cell.dropout:
-        x = x * layer.cell.get_dropout_mask(x)  # one mask, as without recurrent dropout
+    drops, _ = _drops(layer.cell, x, states, training)
+    x = x * drops[0] if drops else x
     cell = cells.of(layer)
     kernel, weights = cell.parts(layer.cell)
     states = cell.step(tf.matmul(tf.cast(x, kernel.dtype), kernel), weights, states)

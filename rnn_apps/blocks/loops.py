@@ -106,7 +106,7 @@ def scan(step, x, states, mask=None, cut=None, width=None, together=1, prepare=N
         def body(t, lists, *flat, first=first, count=count, rows_at=rows_at):
             outputs, flat = some(t, rows_at((t - first) // count), count, list(flat))
             for n, output in enumerate(outputs):
-                lists = tuple(write(steps, t + n, output) for steps in lists)
+                lists = tuple(write(each, t + n, output) for each in lists)
             return t + count, lists, *flat
 
         _, lists, *flat = tf.while_loop(
