@@ -10,6 +10,8 @@ epoch, each shape's median times its count. Not beside anything else.
 
 import argparse
 import collections
+import functools
+import itertools
 import json
 
 import numpy as np
@@ -21,17 +23,17 @@ from rnn_apps.blocks import kernels
 
 WAYS = ("rnn_apps", "Keras's layers", "Keras's layers, one length")
 READERS = {
-    "sentiment": (rnn_apps.SentimentClassifier, rnn_apps.data.load, {}),
-    "forecasting": (rnn_apps.StockForecaster, rnn_apps.data.load_bars, {}),
-    "captioning": (rnn_apps.ImageCaptioner, rnn_apps.data.load_captions, {}),
-    "translation": (rnn_apps.Translator, rnn_apps.data.load_pairs, {}),
+    "sentiment": (rnn_apps.SentimentClassifier, rnn_apps.data.load),
+    "forecasting": (rnn_apps.StockForecaster, rnn_apps.data.load_bars),
+    "captioning": (rnn_apps.ImageCaptioner, rnn_apps.data.load_captions),
+    "translation": (rnn_apps.Translator, rnn_apps.data.load_pairs),
 }
 
 
 def prepared(application, data):
     """Return a compiled model and its feed of an epoch on the data's training part."""
-    make, read, options = READERS[application]
-    train = read(data, **options).train
+    make, read = READERS[application]
+    train = read(data).train
     model = make()
     model.adapt(train)
     model.compile()
@@ -66,43 +68,44 @@ def by_shape(batches):
     return list(groups.values())
 
 
-def seconds(model, batches, scope, turns):
-    """Return the seconds of an epoch over batches, as the docstring of this file says."""
-    total = 0.0
-    for group in by_shape(batches):
-        given = [tf.nest.map_structure(tf.constant, batch) for batch in group[: turns + 1]]
-        state = {"turn": 0}
+def stepper(model, scope):
+    """Return a function that trains on a batch, with a training function of its own."""
+    model.make_train_function(force=True)
+    function = model.train_function
 
-        def step(given=given, state=state):
-            with kernels.use(scope):
-                model.train_on_batch(*given[state["turn"] % len(given)])
-            state["turn"] += 1
+    def step(batches):
+        model.train_function = function
+        with kernels.use(scope):
+            model.train_on_batch(*next(batches))
 
-        total += len(group) * timing.medians({"": step}, turns, warm_up=1)[""]
-    return total
+    return step
 
 
 def compare(application, data, turns):
     """Time an epoch of an application in each way; print and return seconds and ratios."""
     model, feed = prepared(application, data)
     batches = list(feed)
-    lengths = longest(batches)
-    padded = [at_one_length(batch, lengths) for batch in batches]
-    ways = {WAYS[0]: ("auto", batches), WAYS[1]: ("keras", batches)}
-    if len(by_shape(padded)) < len(by_shape(batches)):
-        ways[WAYS[2]] = ("keras", padded)
-    spent = {}
-    for way, (scope, given) in ways.items():
-        model.make_train_function(force=True)  # traced anew, on other kernels
-        spent[way] = seconds(model, given, scope, turns)
+    groups, lengths = by_shape(batches), longest(batches)
+    steps = {way: stepper(model, "auto" if way == WAYS[0] else "keras") for way in WAYS}
+    if len(groups) == len(by_shape([at_one_length(batch, lengths) for batch in batches])):
+        del steps[WAYS[2]]  # there is no padding
+    spent = dict.fromkeys(steps, 0.0)
+    for group in groups:
+        given = {way: itertools.cycle(group[: turns + 1]) for way in steps}
+        if WAYS[2] in given:
+            padded = [at_one_length(batch, lengths) for batch in group[: turns + 1]]
+            given[WAYS[2]] = itertools.cycle(padded)
+        calls = {way: functools.partial(steps[way], given[way]) for way in steps}
+        for way, seconds in timing.medians(calls, turns, warm_up=1).items():
+            spent[way] += len(group) * seconds
     found = {
         "data": data,
         "batches": len(batches),
-        "shapes": len(by_shape(batches)),
+        "shapes": len(groups),
         "seconds": spent,
         "ratios": timing.ratios(spent),
     }
-    print(f"{application}, {len(batches)} batches of {found['shapes']} shapes", flush=True)
+    print(f"{application}, {len(batches)} batches of {len(groups)} shapes", flush=True)
     for way, taken in spent.items():
         over = taken / spent[WAYS[0]]
         print(f"  {way:<28} {taken:7.1f} s an epoch, {over:.2f} of ours", flush=True)
