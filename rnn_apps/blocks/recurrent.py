@@ -15,9 +15,12 @@ class _FastLoop:
     Attributes:
         truncate: Steps of truncated backpropagation through time, or None for all of them. Not
             part of the configuration: `RecurrentStack` sets it.
+        beside_another: Whether another layer runs at the same time, as the other direction does.
+            Likewise.
     """
 
     truncate = None
+    beside_another = False
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         path = kernels.choose(self, sequences, training)
@@ -258,6 +261,7 @@ class RecurrentStack(keras.layers.Layer):
         else:
             layer = _CellLoop(_copy(self._cell), **options)
         layer.truncate = self.truncate
+        layer.beside_another = self.bidirectional
         return layer
 
     def build(self, sequences_shape, initial_state_shape=None):
