@@ -172,7 +172,9 @@ def test_training_runs_a_layer_with_gates_in_halves_unless_another_runs_beside_i
     cell = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[name]
     stack = recurrent.RecurrentStack(cell, H, bidirectional=True)
     stack.build((B, T, F))
-    assert [kernels.choose(layer, sequences(), True) for layer in stack.directions(0)] == ["xla"] * 2
+    assert [kernels.choose(layer, sequences(), True) for layer in stack.directions(0)] == [
+        "xla"
+    ] * 2
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

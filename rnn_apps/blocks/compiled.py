@@ -100,7 +100,9 @@ def halved_loop(cell, x, kernel, weights, states, mask, cut, whole, drops):
         )
         outputs.append(outputs_of_rows)
         finals.append(states_of_rows)
-    return tf.concat(outputs, 1 if whole else 0), [tf.concat(s, 0) for s in zip(*finals)]
+    return tf.concat(outputs, 1 if whole else 0), [
+        tf.concat(s, 0) for s in zip(*finals, strict=True)
+    ]
 
 
 def _projected(x, kernel, drops):

@@ -81,9 +81,9 @@ def choose(layer, sequences, training):
         training: Whether the call is part of training.
 
     Returns:
-        `"plain"`, `"xla"` or `"halves"`: our kernels. `"keras"`: the layer's Keras parent, which takes cuDNN
-        on a GPU. `"loop"`: the same without cuDNN. `"cell"`: the layer's own cell stepped in a
-        plain loop, for truncated backpropagation, which Keras does not have.
+        `"plain"`, `"xla"` or `"halves"`: our kernels. `"keras"`: the layer's Keras parent, which
+        takes cuDNN on a GPU. `"loop"`: the same without cuDNN. `"cell"`: the layer's own cell
+        stepped in a plain loop, for truncated backpropagation, which Keras does not have.
     """
     asked = _override.get()
     truncated = getattr(layer, "truncate", None)
