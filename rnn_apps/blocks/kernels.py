@@ -16,6 +16,7 @@ All give the same values and gradients; `choose` decides.
 import contextlib
 import contextvars
 
+import keras
 import tensorflow as tf
 
 from rnn_apps.blocks import cells, compiled, loops
@@ -89,6 +90,10 @@ def choose(layer, sequences, training):
     truncated = getattr(layer, "truncate", None)
     covered = cells.of(layer) is not None
     plain = covered and not (training and cells.drops_by_gate(layer.cell))
+    if training and getattr(layer, "weight_dropout", 0.0):  # which nothing of Keras's has
+        if asked in ("auto", "keras") or (asked == "plain" and not plain):
+            return "halves" if _gains_by_halves(layer) else "xla"
+        return asked
     if not covered or asked == "keras" or (asked == "plain" and not plain):
         if truncated:
             return "cell"
@@ -147,7 +152,7 @@ def run(path, layer, sequences, initial_state, mask, training):
         outputs, states = loops.cell_loop(layer, x, states, mask, cut, training)
         return *_finish(layer, outputs, mask, x), states
     cell = cells.of(layer)
-    kernel, weights = cell.parts(layer.cell)
+    kernel, weights = _parts(layer, training)
     x = tf.cast(x, kernel.dtype)
     drops = _drops(layer.cell, x[0], states, training)
     given = (states, mask, cut, layer.return_sequences)
@@ -158,6 +163,15 @@ def run(path, layer, sequences, initial_state, mask, training):
         loop = compiled.halved_loop if path == "halves" else compiled.compiled_loop
         outputs, states = loop(cell, x, kernel, weights, *given, drops)
     return *_finish(layer, outputs, mask, x), states
+
+
+def _parts(layer, training):
+    """Return a layer's kernel and the weights of its recurrence, some dropped in training."""
+    kernel, (recurrent, *others) = cells.of(layer).parts(layer.cell)
+    rate = getattr(layer, "weight_dropout", 0.0)
+    if training and rate:
+        recurrent = keras.random.dropout(recurrent, rate, seed=layer.weight_seed)
+    return kernel, [recurrent, *others]
 
 
 def _drops(cell, x, states, training):
@@ -181,7 +195,7 @@ def _one_step(layer, sequences, states, training):
     drops, _ = _drops(layer.cell, x, states, training)
     x = x * drops[0] if drops else x
     cell = cells.of(layer)
-    kernel, weights = cell.parts(layer.cell)
+    kernel, weights = _parts(layer, training)
     states = cell.step(tf.matmul(tf.cast(x, kernel.dtype), kernel), weights, states)
     return states[0], states[0][:, None], states
 
