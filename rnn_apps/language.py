@@ -1,5 +1,4 @@
-"""The language model: sequence → sequence. A text in; the likeliest next words out, or a whole
-continuation, or how likely the text is."""
+"""The language model: sequence → sequence. A text in; its next words, or how likely it is, out."""
 
 import functools
 from typing import Literal
