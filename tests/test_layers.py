@@ -8,9 +8,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"whole_files", "version_folders"},
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
-    {"application", "backtesting", "writing", "picture_features"},
+    {"application", "backtesting", "generation", "writing", "picture_features"},
     {"caption_reports"},
-    {"loading", "sentiment", "forecasting", "translation", "captioning"},
+    {"loading", "sentiment", "forecasting", "translation", "captioning", "language"},
     {"deployment"},
     {"server"},
     {"cli_training", "cli_deployment", "cli_serving"},
