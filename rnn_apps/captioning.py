@@ -290,8 +290,8 @@ class ImageCaptioner(Application):
         """Gives a backbone that is trained later its share of the learning rate."""
         found = super().default_compilation(learning_rate, average)
         if self.train_backbone_from is not None:
-            adam = found["optimizer"].get_config() | {"shares": {"encoder/": self.backbone_rate}}
-            found["optimizer"] = training.SharedRateAdam.from_config(adam)
+            shares = {"encoder/": self.backbone_rate}
+            found["optimizer"] = training.with_shares(found["optimizer"], shares)
         return found
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):

@@ -391,7 +391,15 @@ class RecurrentStack(keras.layers.Layer):
     def get_config(self):
         """All constructor arguments."""
         names = ["units", "num_layers", "bidirectional", "residual", "dropout"]
-        names += ["recurrent_dropout", "weight_dropout", "layer_norm", "truncate", "memory", "returns", "seed"]
+        names += [
+            "recurrent_dropout",
+            "weight_dropout",
+            "layer_norm",
+            "truncate",
+            "memory",
+            "returns",
+            "seed",
+        ]
         cell = self._cell if isinstance(self._cell, str) else dict(self._cell)
         return {**super().get_config(), "cell": cell, **{n: getattr(self, n) for n in names}}
 
