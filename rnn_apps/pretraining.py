@@ -81,19 +81,22 @@ class Pretrained:
                 )
         return found
 
-    def settle(self, application, **others):
-        """Gives an application the settings of the language model.
+    def settle(self, application, residual=None, **others):
+        """Gives an application, not adapted yet, the settings of the language model, if any.
 
         Args:
-            application: the application, not adapted yet.
-            **others: {name of a setting: value} that it must have besides cell, units,
-                embedding_dim, vocabulary_size and lowercase.
+            application: the application.
+            residual: bool, what the language model must have; None for either.
+            **others: {name of a setting: value} that the application must have besides its cell,
+                units, embedding_dim, vocabulary_size and lowercase.
 
         Raises:
-            ValueError: if a setting was given, and otherwise. One that has its default counts as
-                left out.
+            ValueError: if `model` cannot be used, or a setting was given, and otherwise. One that
+                has its default counts as left out.
         """
-        model = self.model()
+        if not self:
+            return
+        model = self.model() if residual is None else self.model(residual=residual)
         wanted = {name: getattr(model, name) for name in ("cell", "units", "lowercase")}
         wanted["embedding_dim"] = model.embedding_dim or model.units
         wanted["vocabulary_size"] = model.vocabulary_size
@@ -112,40 +115,49 @@ class Pretrained:
         for name, value in {**wanted, **others}.items():
             setattr(application, name, value)
 
-    def learn(self, application, texts):
-        """Gives an application's tokenizer its vocabulary: this one's, or without one a new one.
+    def learn(self, application, texts, **expected):
+        """Gives an application settings and vocabulary; without a language model, learns subwords.
 
         Args:
-            application: the application.
-            texts: sequence of texts, for a new one.
+            application: the application, whose `tokenizer` it is.
+            texts: sequence of texts, to learn from.
+            **expected: as of `settle`.
         """
+        self.settle(application, **expected)
         if self:
             application.tokenizer.take(self.model().tokenizer)
         else:
             application.tokenizer.adapt(texts)
 
-    def carry_over(self, embedding, layers):
+    def carry_over(self, embedding, **layers):
         """Takes weights over into a network that is being adapted; nothing in a reloaded one.
 
         Args:
             embedding: `TokenEmbedding` of the same vocabulary and width; a `TiedEmbedding` takes
                 the output's bias too.
-            layers: list of (name, number, recurrent layer): the layer takes the weights of the
-                language model's layer of that number, if it has one and all shapes agree.
+            **layers: {what they are: list of recurrent layers}. The first takes the weights of the
+                language model's first, and so on, as far as there are as many and all shapes
+                agree.
         """
-        if self._model is None or not self:
+        if self._model is None:
             return
-        source, carried = self._model, ["vocabulary", "embedding"]
-        _take_vectors(embedding, source.embedding)
-        for name, number, layer in layers:
-            if number < source.num_layers:
-                found = source.recurrent.forward_layers[number].cell.weights
-                if [w.shape for w in layer.cell.weights] == [w.shape for w in found]:
-                    for weight, value in zip(layer.cell.weights, found, strict=True):
-                        weight.assign(value)
-                    carried.append(name)
+        carried = ["vocabulary", "embedding"]
+        _take_vectors(embedding, self._model.embedding)
+        sources = self._model.recurrent.forward_layers
+        for what, targets in layers.items():
+            for number, (layer, source) in enumerate(zip(targets, sources, strict=False), 1):
+                if _take_weights(layer.cell.weights, source.cell.weights):
+                    carried.append(f"{what} layer {number}")
         self.carried_over = ", ".join(carried)
         self._model = None  # its memory is free again
+
+
+def _take_weights(targets, sources):
+    """Assigns weights if all shapes agree; returns whether they do."""
+    fits = [weight.shape for weight in targets] == [weight.shape for weight in sources]
+    for target, source in zip(targets, sources, strict=True) if fits else ():
+        target.assign(source)
+    return fits
 
 
 def _take_vectors(embedding, source):

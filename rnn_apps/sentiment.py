@@ -146,18 +146,14 @@ class SentimentClassifier(Application):
             vocabulary_size, lowercase=lowercase, max_tokens=max_tokens, name="tokenizer"
         )
 
-    def _settle(self):
-        """Takes the language model's settings, if there is one; returns what this has no name of."""
+    def _pretrained_layers(self):
+        """The settings of the layers that are taken over from a language model."""
         if not self.pretraining:
             return {}
-        language = self.pretraining.model()
-        others = {"num_layers": language.num_layers, "bidirectional": False}
-        self.pretraining.settle(self, **others)
-        return {"residual": language.residual}
+        return {"num_layers": self.pretraining.model().num_layers, "bidirectional": False}
 
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
-        facts = self._settle()
         names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
         indices = _class_indices(columns["label"], names)
         if len(np.unique(indices)) < 2:
@@ -165,11 +161,12 @@ class SentimentClassifier(Application):
                 f"All {len(indices)} training examples have the label {columns['label'][0]!r}; a "
                 "classifier needs at least two classes. Look at the label column."
             )
-        self.pretraining.learn(self, columns["text"])
-        return facts | {
+        self.pretraining.learn(self, columns["text"], **self._pretrained_layers())
+        return {
             "class_names": names,
             "class_counts": np.bincount(indices, minlength=len(names)).tolist(),
             "num_pieces": self.tokenizer.num_pieces,
+            "residual": bool(self.pretraining) and self.pretraining.model().residual,
         }
 
     def assemble(self, class_names, class_counts, num_pieces, residual=False):
@@ -207,9 +204,7 @@ class SentimentClassifier(Application):
             self.head = keras.layers.Dense(len(class_names), name="head", **settings)
         self.call(tf.zeros([1, 8], tf.int32))  # builds every layer
         if self.pretraining:
-            layers = enumerate(self.recurrent.forward_layers)
-            named = [(f"recurrent layer {n + 1}", n, layer) for n, layer in layers]
-            self.pretraining.carry_over(self.embedding, named)
+            self.pretraining.carry_over(self.embedding, recurrent=self.recurrent.forward_layers)
 
     def _below_the_head(self):
         """The layers that were pretrained, the uppermost first."""
@@ -255,7 +250,7 @@ class SentimentClassifier(Application):
         }
         if self.pretraining:
             if not self.built:
-                self._settle()  # which tells how many layers there will be
+                self.pretraining.settle(self, **self._pretrained_layers())
             layers = [f"recurrent/forward_{n}" for n in reversed(range(self.num_layers))]
             shares = training.falling_shares([*layers, "embedding"], self.layer_rate)
             found["optimizer"] = training.with_shares(found["optimizer"], shares)

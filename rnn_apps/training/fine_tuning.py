@@ -75,8 +75,9 @@ class TrainFrom(keras.callbacks.Callback):
 
 
 def thaw(layers, epochs):
-    """Makes the callbacks that train layers along one after the other (Howard and Ruder, 2018,
-    section 3.3, "gradual unfreezing").
+    """Makes the callbacks that train layers along, one after the other.
+
+    This is the gradual unfreezing of Howard and Ruder, 2018, section 3.3.
 
     Args:
         layers: list of Keras layers, in this order.
@@ -95,8 +96,9 @@ def thaw(layers, epochs):
 
 
 def falling_shares(paths, share):
-    """Gives each layer a share of the learning rate of the one before it (the same section,
-    "discriminative fine-tuning").
+    """Gives each layer a share of the learning rate of the one before it.
+
+    This is the discriminative fine-tuning of Howard and Ruder, 2018, section 3.2.
 
     Args:
         paths: list of the layers' paths, in this order; the first has `share` itself.
