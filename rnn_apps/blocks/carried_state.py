@@ -27,6 +27,9 @@ class CarriedState:
         self._held = tf.nest.map_structure(
             lambda zeros: tf.Variable(zeros, shape=[None, zeros.shape[-1]], trainable=False), first
         )
+        # A number of its own, since TensorFlow takes the rows that a step writes for those that
+        # the variable always has.
+        self._rows = tf.Variable(0, trainable=False)
 
     def read(self, rows, kept=True):
         """Returns the state for the next batch.
@@ -41,9 +44,9 @@ class CarriedState:
         """
         zeros = tf.nest.map_structure(tf.convert_to_tensor, self._zeros(rows))
         kept = tf.reshape(tf.convert_to_tensor(kept), [-1, 1])
+        fits = self._rows == rows
 
         def one(held, zero):
-            fits = tf.shape(held)[0] == rows
             value = tf.cond(fits, lambda: tf.convert_to_tensor(held), lambda: zero)
             value = tf.ensure_shape(value, zero.shape)
             return tf.where(kept, value, tf.zeros_like(value))
@@ -52,5 +55,6 @@ class CarriedState:
 
     def write(self, state):
         """Keeps a state, as the stack returned it."""
+        self._rows.assign(tf.shape(tf.nest.flatten(state)[0])[0])
         for held, value in zip(tf.nest.flatten(self._held), tf.nest.flatten(state), strict=True):
             held.assign(tf.stop_gradient(value))

@@ -124,6 +124,20 @@ class SubwordTokenizer(keras.layers.Layer):
             ) from error
         self._use(model.getvalue())
 
+    def take(self, other):
+        """Takes over another tokenizer's vocabulary, and its `vocabulary_size` and `lowercase`.
+
+        Args:
+            other: `SubwordTokenizer` that has a vocabulary.
+
+        Raises:
+            ValueError: if it has none yet.
+        """
+        if other._model is None:
+            raise ValueError(_UNADAPTED)
+        self.vocabulary_size, self.lowercase = other.vocabulary_size, other.lowercase
+        self._use(other._model)
+
     def training_options(self):
         """What SentencePiece's trainer is told beside the vocabulary's size."""
         rule = "nmt_nfkc_cf" if self.lowercase else "nmt_nfkc"
