@@ -110,7 +110,7 @@ class KneserNey:
                 them in one, or without one document. The first token of each document is what the
                 others follow, and is not predicted: let it be one that marks the beginning.
             vocabulary_size: V, tokens there are.
-            order: tokens of the longest n-gram.
+            order: tokens of the longest n-gram; fewer where no document is as long.
             row_splits: int (documents + 1,), where in `ids` each document begins, and the end.
 
         Returns:
@@ -134,6 +134,8 @@ class KneserNey:
         orders = []
         for length in range(1, order):
             longer = np.flatnonzero(offsets >= length)  # where an n-gram of one token more ends
+            if not len(longer):
+                break
             above, first, ranks = np.unique(
                 numbers[longer - 1] * vocabulary_size + ids[longer],
                 return_index=True,
