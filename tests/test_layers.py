@@ -14,7 +14,7 @@ ROWS = (
     {"sentiment", "forecasting", "translation", "captioning"},
     {"deployment"},
     {"server"},
-    {"cli_training", "cli_deployment", "cli_serving"},
+    {"cli_training", "cli_deployment", "cli_generation", "cli_serving"},
     {"cli"},
 )
 
