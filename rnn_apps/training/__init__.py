@@ -9,7 +9,14 @@ from rnn_apps.training.callbacks import (
     progress,
     shown,
 )
-from rnn_apps.training.fine_tuning import SharedRateAdam, TrainFrom, trainable
+from rnn_apps.training.fine_tuning import (
+    SharedRateAdam,
+    TrainFrom,
+    falling_shares,
+    thaw,
+    trainable,
+    with_shares,
+)
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
     MODEL_FILE,
@@ -32,9 +39,12 @@ __all__ = [
     "TrainFrom",
     "WarmupCosine",
     "check_run_folder",
+    "falling_shares",
     "progress",
     "shown",
+    "thaw",
     "trainable",
+    "with_shares",
     "write_atomically",
     "written_beside",
 ]
