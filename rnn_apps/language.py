@@ -1,5 +1,4 @@
-"""The language model: sequence → sequence. A text in; the likeliest next words out, or a whole
-continuation, or how likely the text is."""
+"""The language model: sequence → sequence. A text in; its next words, or how likely it is, out."""
 
 import functools
 from typing import Literal
@@ -10,20 +9,23 @@ import tensorflow as tf
 
 from rnn_apps import data
 from rnn_apps.application import Application
-from rnn_apps.blocks.beam_search import beam_search
 from rnn_apps.blocks.carried_state import CarriedState
-from rnn_apps.blocks.decoding import sample
 from rnn_apps.blocks.log_probabilities import token_log_probabilities
 from rnn_apps.blocks.recurrent import RecurrentStack
 from rnn_apps.blocks.sampled_loss import sampled_loss
 from rnn_apps.blocks.tied_embedding import TiedEmbedding
 from rnn_apps.blocks.vocabulary_loss import vocabulary_loss
 from rnn_apps.export import Endpoint, graph_of
+from rnn_apps.generation import NEVER_WRITTEN, Generator, check
 from rnn_apps.preprocessing.levels import TextTokenizer
 from rnn_apps.preprocessing.streams import TokenStreams
-from rnn_apps.preprocessing.text import BEGIN, END, PADDING, UNKNOWN, utf8
+from rnn_apps.preprocessing.text import PADDING, utf8
 
-_NEVER_WRITTEN = (PADDING, UNKNOWN, BEGIN)
+_GENERATION = {
+    "length": tf.TensorSpec([None], tf.int32, name="length"),
+    "temperature": tf.TensorSpec([None], tf.float32, name="temperature"),
+    "seed": tf.TensorSpec([None], tf.int32, name="seed"),
+}
 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
@@ -250,19 +252,10 @@ class LanguageModel(Application):
             found["perplexity"] = float(np.exp(found["loss"]))
         return found
 
-    def _read(self, text):
-        """Reads raw texts up to their last token.
-
-        Returns:
-            Token ids, int32 (B, T), from the begin id to the last of the text; their number, (B,);
-            and the state before the last.
-        """
-        token_ids = self.tokenizer.encode(text)
-        token_ids = tf.where(token_ids == END, PADDING, token_ids)
-        length = tf.reduce_sum(tf.cast(token_ids != PADDING, tf.int32), -1)
-        earlier = tf.sequence_mask(length - 1, tf.shape(token_ids)[1])
-        _, state = self.hidden(token_ids, mask=earlier)
-        return token_ids, length, state
+    @property
+    def generator(self):
+        """What reads and continues texts: `rnn_apps.generation.Generator`."""
+        return Generator(self.tokenizer, self.hidden, self.embedding.logits)
 
     def answer(self, text):
         """Predicts what comes next.
@@ -275,21 +268,21 @@ class LanguageModel(Application):
                 one that begins a word begins with a space, and "" is the end of the text.
             probabilities: float32 (B, K), of each.
         """
-        token_ids, length, state = self._read(text)
-        last = tf.gather(token_ids, length - 1, batch_dims=1)[:, None]
-        hidden, _ = self.hidden(last, state)
-        shares = tf.nn.softmax(self.embedding.logits(hidden)[:, 0])
-        never = tf.reduce_sum(tf.one_hot(_NEVER_WRITTEN, shares.shape[1]), 0)
-        shares = tf.where(never > 0, -1.0, shares)
-        found, ids = tf.math.top_k(shares, min(self.shown, shares.shape[1] - len(_NEVER_WRITTEN)))
+        prompt = self.generator.read(text)
+        logits, _, _ = self.generator.step(prompt.last[:, None], prompt.state)
+        shares = tf.nn.softmax(logits[:, 0])
+        never = tf.reduce_sum(tf.one_hot(NEVER_WRITTEN, shares.shape[1]), 0) > 0
+        count = min(self.shown, shares.shape[1] - len(NEVER_WRITTEN))
+        found, ids = tf.math.top_k(tf.where(never, -1.0, shares), count)
         return {"tokens": self.tokenizer.surfaces(ids), "probabilities": found}
 
-    def generate_from(self, text, length, temperature, seed, top_k=None, top_p=None):
+    def continuations(self, text, length, temperature, seed, top_k=None, top_p=None):
         """Continues raw texts by drawing, each in its own way.
 
         Args:
             text: string (B,), UTF-8.
-            length: int32 (B,), the most tokens to write, from 1 to `longest`.
+            length: int32 (B,), the most tokens to write; less than 1 counts as 1, more than
+                `longest` as `longest`.
             temperature: float32 (B,), below 1 for likelier tokens; 0 for always the likeliest.
             seed: int32 (B,); the same seed gives the same continuation, whatever else is asked.
             top_k: int or None, in place of the constructor's.
@@ -300,37 +293,9 @@ class LanguageModel(Application):
             length: int32 (B,), its tokens, the end of the text among them.
             score: float32 (B,), its log-probability.
         """
-        token_ids, read, state = self._read(text)
-        found = sample(
-            self._step,
-            state,
-            begin=tf.gather(token_ids, read - 1, batch_dims=1),
-            end=END,
-            max_length=tf.clip_by_value(length, 1, self.longest),
-            temperature=tf.maximum(temperature, 1e-6),
-            top_k=self.top_k if top_k is None else top_k,
-            top_p=self.top_p if top_p is None else top_p,
-            seed=seed,
-            suppress=_NEVER_WRITTEN,
-            padding=PADDING,
-        )
-        return self._continued(token_ids, read, found)
-
-    def _continued(self, token_ids, read, found):
-        """Outputs of what was written behind int32 (B, T) of `read` tokens each."""
-        before = tf.RaggedTensor.from_tensor(token_ids, lengths=read)
-        written = tf.RaggedTensor.from_tensor(found.token_ids, lengths=found.lengths)
-        start = tf.strings.length(self.tokenizer.detokenize(before))
-        whole = self.tokenizer.detokenize(tf.concat([before, written], 1))
-        rest = tf.strings.substr(whole, start, tf.strings.length(whole))
-        return {"continuation": rest, "length": found.lengths, "score": found.scores}
-
-    def _step(self, token_ids, state):
-        """A step of the decoding blocks: int32 (B, K) → logits (B, K, V)."""
-        hidden, state = self.hidden(tf.reshape(token_ids, [-1, 1]), state)
-        logits = self.embedding.logits(hidden)
-        shape = tf.concat([tf.shape(token_ids), [logits.shape[-1]]], 0)
-        return tf.reshape(logits, shape), state, None
+        cut = (top_k or self.top_k, top_p or self.top_p)
+        length = tf.clip_by_value(length, 1, self.longest)
+        return self.generator.drawn(text, length, temperature, seed, *cut)
 
     def score(self, text):
         """Tells how likely raw texts are, from their beginning to their end.
@@ -345,34 +310,26 @@ class LanguageModel(Application):
         """
         token_ids = self.tokenizer.encode(text)
         real = token_ids[:, 1:] != PADDING
-        found = tf.where(real, self._log_probabilities(token_ids), 0.0)
+        total = tf.reduce_sum(tf.where(real, self.log_probabilities(token_ids), 0.0), -1)
         tokens = tf.reduce_sum(tf.cast(real, tf.int32), -1)
-        total = tf.reduce_sum(found, -1)
         perplexity = tf.exp(-total / tf.cast(tokens, tf.float32))
         return {"log_probability": total, "tokens": tokens, "perplexity": perplexity}
 
-    def _log_probabilities(self, token_ids):
-        """Of each token but the first: int32 (B, T) → float32 (B, T - 1)."""
-        hidden, _ = self.hidden(token_ids[:, :-1], mask=token_ids[:, :-1] != PADDING)
+    def log_probabilities(self, token_ids):
+        """Natural logarithms of each token but the first: int32 (B, T) → float32 (B, T - 1)."""
+        before, after = token_ids[:, :-1], token_ids[:, 1:]
+        hidden, _ = self.hidden(before, mask=after != PADDING)
         kernel, bias = self.embedding.kernel(), self.embedding.bias
-        return token_log_probabilities(hidden, token_ids[:, 1:], kernel, bias)
+        return token_log_probabilities(hidden, after, kernel, bias)
 
     def endpoints(self):
         """Adds `generate` and `score`."""
-        endpoints = super().endpoints()
         examples = self.example_requests()
         settings = {"length": [20], "temperature": [1.0], "seed": [0]}
-        endpoints["generate"] = Endpoint(
-            self.generate_from, self._generation_request(), [one | settings for one in examples]
-        )
-        endpoints["score"] = Endpoint(self.score, self.request, examples)
-        return endpoints
-
-    def _generation_request(self):
-        return self.request | {
-            "length": tf.TensorSpec([None], tf.int32, name="length"),
-            "temperature": tf.TensorSpec([None], tf.float32, name="temperature"),
-            "seed": tf.TensorSpec([None], tf.int32, name="seed"),
+        asked = [one | settings for one in examples]
+        return super().endpoints() | {
+            "generate": Endpoint(self.continuations, self.request | _GENERATION, asked),
+            "score": Endpoint(self.score, self.request, examples),
         }
 
     def example_requests(self):
@@ -411,55 +368,69 @@ class LanguageModel(Application):
             ValueError: if an argument is out of its range.
         """
         self._require_adapted("generate")
-        _check_generation(length, self.longest, temperature, top_k, top_p, beams)
+        check(length, self.longest, temperature, top_k, top_p, beams)
         texts = data.as_columns(x, features=("text",))["text"]
-        request = {
-            "text": texts,
-            "length": np.full(len(texts), length),
-            "temperature": np.full(len(texts), temperature),
-            "seed": seed + np.arange(len(texts)),
-        }
+        request = {"text": texts, "length": np.full(len(texts), length)}
+        specs = self.request | {"length": _GENERATION["length"]}
+        if beams is None:
+            request["temperature"] = np.full(len(texts), temperature)
+            request["seed"] = seed + np.arange(len(texts))
+            specs = self.request | _GENERATION
+            function = functools.partial(self.continuations, top_k=top_k, top_p=top_p)
+        else:
+            function = functools.partial(self.generator.searched, beams=beams)
         name = ("generate", top_k, top_p, beams)
         if name not in self._graphs:
-            ways = {"top_k": top_k, "top_p": top_p, "beams": beams}
-            specs = self._generation_request()
-            graph = graph_of(functools.partial(self._generate, **ways), specs)
-            self._graphs[name] = specs, graph, self.endpoints()["generate"].examples[0]
+            example = {key: [values[0]] for key, values in request.items()} if len(texts) else {}
+            self._graphs[name] = specs, graph_of(function, specs), example
         return self.answers(request, batch_size, signature=name)
 
-    def _generate(self, text, length, temperature, seed, *, top_k, top_p, beams):
-        if beams is None:
-            return self.generate_from(text, length, temperature, seed, top_k, top_p)
-        token_ids, read, state = self._read(text)
-        found = beam_search(
-            self._step,
-            state,
-            begin=tf.gather(token_ids, read - 1, batch_dims=1),
-            end=END,
-            max_length=length,
-            beams=beams,
-            n_best=1,
-            suppress=_NEVER_WRITTEN,
-            padding=PADDING,
-        )
-        only = tf.nest.map_structure(lambda leaf: leaf[:, 0], found._replace(count=found.lengths))
-        return self._continued(token_ids, read, only)
+    def stream(
+        self,
+        text: str,
+        length: int = 50,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+    ):
+        """Gives a continuation piece by piece as it is written; joined it is `generate`'s.
 
+        Args:
+            text: what is continued.
+            length: as of `generate`.
+            temperature: as of `generate`.
+            top_k: as of `generate`.
+            top_p: as of `generate`.
+            seed: as of `generate`.
 
-def _check_generation(length, longest, temperature, top_k, top_p, beams):
-    wrong = {
-        f"length={length!r}; give an integer from 1 to {longest}, the model's `longest`": not (
-            isinstance(length, int) and 1 <= length <= longest
-        ),
-        f"temperature={temperature!r}; give 0 or more": not temperature >= 0,
-        f"top_k={top_k!r}; give 1 or more, or None": top_k is not None and not top_k >= 1,
-        f"top_p={top_p!r}; give a number above 0 and at most 1": top_p is not None
-        and not 0 < top_p <= 1,
-        f"beams={beams!r}; give 1 or more, or None": beams is not None and not beams >= 1,
-    }
-    for what, is_wrong in wrong.items():
-        if is_wrong:
-            raise ValueError(f"generate got {what}.")
+        Returns:
+            An iterator of str, none of them empty.
+
+        Raises:
+            ValueError: if an argument is out of its range.
+        """
+        self._require_adapted("stream")
+        check(length, self.longest, temperature, top_k, top_p, None)
+        cut = (top_k or self.top_k, top_p or self.top_p)
+        return self.generator.pieces(text, length, temperature, seed, *cut)
+
+    def records(self, x, answers):
+        """A row for each next token of each text, best first."""
+        texts = data.as_columns(x, features=("text",))["text"]
+        return [
+            {
+                "text": text.decode("utf-8", "replace") if isinstance(text, bytes) else text,
+                "rank": rank + 1,
+                "next": token,
+                "probability": float(share),
+            }
+            for text, tokens, shares in zip(
+                texts, answers["tokens"], answers["probabilities"], strict=True
+            )
+            for rank, (token, share) in enumerate(zip(tokens, shares, strict=True))
+        ]
 
 
 def _mean_square(values):

@@ -367,6 +367,28 @@ def test_other_precisions_work(name, path):
         assert all(np.isfinite(tf.cast(g, "float64")).all() for g in gradients)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_served_layer_answers_many_rows_as_it_answers_them_one_by_one(whole, masked):
+    layer = recurrent.LSTM(128, return_sequences=whole, return_state=True)
+    layer.build((None, T, F))
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, F]), tf.TensorSpec([None, None], bool)]
+    )
+    def served(x, mask):
+        with kernels.portable():
+            return layer(x, mask=mask if masked else None)
+
+    graph = served.get_concrete_function().graph.as_graph_def()
+    assert any(node.op in ("If", "StatelessIf") for node in graph.node)  # many rows go in halves
+    x, mask = sequences(0, (33, T, F)), np.arange(T) < np.arange(1, 34)[:, None]
+    together = served(x, mask)
+    alone = [served(x[n : n + 1], mask[n : n + 1]) for n in range(33)]
+    for outputs, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(outputs, np.concatenate(parts), atol=1e-6)
+
+
 def test_two_layers_of_different_width_share_the_compiled_functions():
     for units in (4, 7):
         layer = recurrent.LSTM(units)

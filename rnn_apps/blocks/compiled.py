@@ -78,33 +78,6 @@ def compiled_loop(cell, x, kernel, weights, states, mask, cut, whole, drops):
     return results[0], results[1:] if whole else results
 
 
-def halved_loop(cell, x, kernel, weights, states, mask, cut, whole, drops):
-    """Run a cell over both halves of a batch, two programs side by side on two cores.
-
-    One program leaves cores idle wherever its products are too small to divide among them, and in
-    everything between the products. Arguments, returns and errors are those of `compiled_loop`.
-    """
-    half = tf.shape(x)[1] // 2 if x.shape[1] is None else x.shape[1] // 2
-    outputs, finals = [], []
-    for rows in (slice(None, half), slice(half, None)):
-        outputs_of_rows, states_of_rows = compiled_loop(
-            cell,
-            x[:, rows],
-            kernel,
-            weights,
-            [state[rows] for state in states],
-            None if mask is None else mask[:, rows],
-            cut if cut is None or cut.shape[1] == 1 else cut[:, rows],
-            whole,
-            tuple([drop[rows] for drop in masks] for masks in drops),
-        )
-        outputs.append(outputs_of_rows)
-        finals.append(states_of_rows)
-    return tf.concat(outputs, 1 if whole else 0), [
-        tf.concat(s, 0) for s in zip(*finals, strict=True)
-    ]
-
-
 def _projected(x, kernel, drops):
     """Project the input of all steps in one product for each mask: (T, B, F) → (T, B, G·H)."""
     features, width = kernel.shape

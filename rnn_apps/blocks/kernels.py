@@ -19,7 +19,7 @@ import contextvars
 import keras
 import tensorflow as tf
 
-from rnn_apps.blocks import cells, compiled, loops
+from rnn_apps.blocks import cells, compiled, halves, loops
 
 _PATHS = ("auto", "plain", "xla", "halves", "keras")
 _override = contextvars.ContextVar("rnn_apps_kernel", default="auto")
@@ -155,14 +155,29 @@ def run(path, layer, sequences, initial_state, mask, training):
     kernel, weights = _parts(layer, training)
     x = tf.cast(x, kernel.dtype)
     drops = _drops(layer.cell, x[0], states, training)
-    given = (states, mask, cut, layer.return_sequences)
+    whole = layer.return_sequences
     if path == "plain":
         x = x * drops[0][0] if drops[0] else x
-        outputs, states = loops.plain_loop(cell, x, kernel, weights, *given)
+
+        def loop(x, states, mask, cut, drops=None):
+            return loops.plain_loop(cell, x, kernel, weights, states, mask, cut, whole)
+
+        alone = not getattr(layer, "beside_another", False)
+        run_loop = halves.halves_if_many if alone else _at_once
+        outputs, states = run_loop(loop, x, states, mask, cut)
     else:
-        loop = compiled.halved_loop if path == "halves" else compiled.compiled_loop
-        outputs, states = loop(cell, x, kernel, weights, *given, drops)
+
+        def loop(x, states, mask, cut, drops):
+            given = (states, mask, cut, whole, drops)
+            return compiled.compiled_loop(cell, x, kernel, weights, *given)
+
+        run_loop = halves.both_halves if path == "halves" else _at_once
+        outputs, states = run_loop(loop, x, states, mask, cut, drops)
     return *_finish(layer, outputs, mask, x), states
+
+
+def _at_once(loop, *given):
+    return loop(*given)
 
 
 def _parts(layer, training):

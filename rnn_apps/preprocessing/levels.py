@@ -28,7 +28,7 @@ _KEPT = {True: "nfkc_cf", False: "identity"}  # of characters, which are all to 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
 class TextTokenizer(SubwordTokenizer):
-    """Tokenizer of a level of your choice that lives in the model and in its SavedModel.
+    r"""Tokenizer of a level of your choice that lives in the model and in its SavedModel.
 
     Subwords are those of `SubwordTokenizer`. Words are what white space divides, the most frequent
     of the training texts; others become the unknown id. Characters are all that the training texts
@@ -46,9 +46,9 @@ class TextTokenizer(SubwordTokenizer):
 
     Example:
         >>> tokenizer = TextTokenizer(level="character", line_breaks=True, lowercase=False)
-        >>> tokenizer.adapt(["To be\\nor not"])
-        >>> tokenizer.pieces(tokenizer.encode(tf.constant(["be\\nB"])))[0, 1:-1].numpy().tolist()
-        [b'b', b'e', b'\\n', b'<unk>']
+        >>> tokenizer.adapt(["To be\nor not"])
+        >>> tokenizer.pieces(tokenizer.encode(tf.constant(["be\nB"])))[0, 1:-1].numpy().tolist()
+        [b'b', b'e', b'\n', b'<unk>']
     """
 
     def __init__(self, vocabulary_size=8000, *, level="subword", line_breaks=False, **kwargs):
@@ -94,7 +94,7 @@ class TextTokenizer(SubwordTokenizer):
         return _replaced(texts, around + _LINE_BREAK_SIGN + around, "\n")
 
     def pieces(self, token_ids):
-        """Names tokens: string tensor of the same shape, "" for padding, "\\n" for a line break."""
+        """Names tokens: string tensor of the same shape, "" for padding; a line break as it is."""
         named = super().pieces(token_ids)
         return _replaced(named, f"^{_SPACE_SIGN}?{_LINE_BREAK_SIGN}$", "\n")
 

@@ -28,8 +28,8 @@ class TokenStreams(PlannedBatches):
         seed: int, of the shuffling.
 
     Each batch is ``({"tokens": int32 (B, T), "fresh": bool (B,)}, targets int32 (B, T))``: targets
-    are the tokens one step later, 0 where there is none; `fresh` is True where a stream goes on from
-    nothing, since the epoch begins, or a text does. `epoch` is to be set before each epoch.
+    are the tokens one step later, 0 where there is none; `fresh` is True where a stream goes on
+    from nothing, since the epoch begins, or a text does. `epoch` is to be set before each epoch.
 
     Raises:
         ValueError: if there are not two tokens.
