@@ -205,3 +205,26 @@ def check(length, longest, temperature, top_k, top_p, beams):
         raise ValueError(
             f"top_p={top_p!r} is out of range; give a share above 0 and at most 1, or None."
         )
+
+
+def records(texts, answers):
+    """Rows for files and the command line: one for each next token of each text, best first.
+
+    Args:
+        texts: N texts, str or bytes.
+        answers: "tokens", str (N, K), and "probabilities", float (N, K).
+
+    Returns:
+        List of N·K dicts.
+
+    Example:
+        >>> records(["a"], {"tokens": [[" b"]], "probabilities": [[0.5]]})
+        [{'next': ' b', 'probability': 0.5, 'rank': 1, 'text': 'a'}]
+    """
+    decoded = [text.decode("utf-8", "replace") for text in utf8(texts)]
+    rows = zip(decoded, answers["tokens"], answers["probabilities"], strict=True)
+    return [
+        {"next": token, "probability": float(share), "rank": rank + 1, "text": text}
+        for text, tokens, shares in rows
+        for rank, (token, share) in enumerate(zip(tokens, shares, strict=True))
+    ]

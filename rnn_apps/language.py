@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnn_apps import data
+from rnn_apps import data, generation, language_reports
 from rnn_apps.application import Application
 from rnn_apps.blocks.carried_state import CarriedState
 from rnn_apps.blocks.log_probabilities import token_log_probabilities
@@ -16,10 +16,10 @@ from rnn_apps.blocks.sampled_loss import sampled_loss
 from rnn_apps.blocks.tied_embedding import TiedEmbedding
 from rnn_apps.blocks.vocabulary_loss import vocabulary_loss
 from rnn_apps.export import Endpoint, graph_of
-from rnn_apps.generation import NEVER_WRITTEN, Generator, check
+from rnn_apps.generation import NEVER_WRITTEN, Generator
 from rnn_apps.preprocessing.levels import TextTokenizer
 from rnn_apps.preprocessing.streams import TokenStreams
-from rnn_apps.preprocessing.text import PADDING, utf8
+from rnn_apps.preprocessing.text import PADDING
 
 _GENERATION = {
     "length": tf.TensorSpec([None], tf.int32, name="length"),
@@ -182,7 +182,7 @@ class LanguageModel(Application):
                 "Got sample weights, but a language model reads all texts as continuous streams; "
                 "leave them out, or repeat the texts that are to count for more."
             )
-        token_ids = self.tokenizer.tokenize(tf.constant(utf8(columns["text"])))
+        token_ids = language_reports.tokens(self, columns["text"])
         return TokenStreams(
             token_ids.flat_values,
             token_ids.row_splits,
@@ -368,7 +368,7 @@ class LanguageModel(Application):
             ValueError: if an argument is out of its range.
         """
         self._require_adapted("generate")
-        check(length, self.longest, temperature, top_k, top_p, beams)
+        generation.check(length, self.longest, temperature, top_k, top_p, beams)
         texts = data.as_columns(x, features=("text",))["text"]
         request = {"text": texts, "length": np.full(len(texts), length)}
         specs = self.request | {"length": _GENERATION["length"]}
@@ -412,25 +412,36 @@ class LanguageModel(Application):
             ValueError: if an argument is out of its range.
         """
         self._require_adapted("stream")
-        check(length, self.longest, temperature, top_k, top_p, None)
+        generation.check(length, self.longest, temperature, top_k, top_p, None)
         cut = (top_k or self.top_k, top_p or self.top_p)
         return self.generator.pieces(text, length, temperature, seed, *cut)
 
     def records(self, x, answers):
         """A row for each next token of each text, best first."""
         texts = data.as_columns(x, features=("text",))["text"]
-        return [
-            {
-                "text": text.decode("utf-8", "replace") if isinstance(text, bytes) else text,
-                "rank": rank + 1,
-                "next": token,
-                "probability": float(share),
-            }
-            for text, tokens, shares in zip(
-                texts, answers["tokens"], answers["probabilities"], strict=True
-            )
-            for rank, (token, share) in enumerate(zip(tokens, shares, strict=True))
-        ]
+        return generation.records(texts, answers)
+
+    def report(self, x, y=None, *, train=None, beside=None, source="", seed=0):
+        """Judges the model by perplexity, beside n-grams of the same tokens.
+
+        Each text is read from an empty state, as a request is, however long it is.
+
+        Args:
+            x: raw test texts, in any form that `adapt` takes.
+            y: not used; texts have no targets.
+            train: raw training texts to count n-grams in; None takes those of the last `fit`.
+                Without either, nothing stands beside the model.
+            beside: {name: another language model}, to compare with.
+            source: str, the name of the test data, for the report.
+            seed: int, of the bootstrap.
+
+        Returns:
+            `rnn_apps.evaluation.report.Report`.
+        """
+        self._require_adapted("report")
+        train = self.training_examples if train is None else self._examples_of(train)
+        seen = None if train is None else train["text"]
+        return language_reports.report(self, self.examples(x)["text"], seen, beside, source, seed)
 
 
 def _mean_square(values):

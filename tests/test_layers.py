@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"whole_files", "version_folders"},
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
-    {"application", "backtesting", "generation", "writing", "picture_features"},
+    {"application", "backtesting", "generation", "language_reports", "writing", "picture_features"},
     {"caption_reports", "language", "loading"},
     {"pretraining"},
     {"sentiment", "forecasting", "translation", "captioning"},
