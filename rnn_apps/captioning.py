@@ -29,9 +29,8 @@ class ImageCaptioner(Application):
     et al., 2015). In training every caption of a picture is a target.
 
     A network that begins with weights is not trained, and what it makes of the pictures is computed
-    once and kept on disk (`rnn_apps.picture_features`), unless or until it is trained along.
-
-    A picture that cannot be read has the caption "", and is not `ok`.
+    once and kept on disk (`rnn_apps.picture_features`), unless or until it is trained along. A
+    picture that cannot be read has the caption "", and is not `ok`.
 
     Args:
         backbone: "convnet", a small network for small pictures, or the name of a model in
@@ -51,8 +50,7 @@ class ImageCaptioner(Application):
         pretrained: path of a saved `LanguageModel` with residual=True, or the model itself, or
             None. Subwords, their vectors and the layers that write begin as its, with its cell,
             units, embedding_dim, vocabulary_size and lowercase, which may then be left out.
-        attention: "scaled", "additive" (slower), "general" or "dot", as of `MemoryAttention`, or
-            None.
+        attention: "scaled", "additive" (slower), "general" or "dot" (`MemoryAttention`), or None.
         embedding_dim: int, size of a subword's vector.
         vocabulary_size: int, the most subwords to learn.
         lowercase: bool, whether captions are written in lower case.
@@ -298,7 +296,7 @@ class ImageCaptioner(Application):
         made = super().default_compilation(learning_rate, average)
         if self.train_backbone_from is not None:
             shares = {"encoder/": self.backbone_rate}
-            made |= {"optimizer": training.with_shares(made["optimizer"], shares)}
+            made["optimizer"] = training.with_shares(made["optimizer"], shares)
         return made
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):

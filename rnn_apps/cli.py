@@ -20,7 +20,13 @@ import sys
 import textwrap
 
 import rnn_apps
-from rnn_apps import cli_deployment, cli_generation, cli_serving, cli_training
+from rnn_apps import (
+    cli_deployment,
+    cli_generation,
+    cli_pretraining,
+    cli_serving,
+    cli_training,
+)
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -329,9 +335,12 @@ def _train(options, rest):
     training.check_run_folder(run)  # before, not after, the examples are read
     splits = cli_training.load_named(cls, settings)
     _say(*splits.notes)
+    started = cli_pretraining.with_language_model(cls, settings, splits, run, _say)
     keras.utils.set_random_seed(settings["seed"])
-    model = cls(**cli_training.arguments_of(cls, settings))
+    model = cls(**cli_training.arguments_of(cls, started))
     model.adapt(splits.train)
+    if started.get("pretrained"):
+        _say(f"carried over from {started['pretrained']}: {model.pretraining.carried_over}")
     model.compile(**cli_training.arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(

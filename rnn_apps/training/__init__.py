@@ -19,6 +19,7 @@ from rnn_apps.training.fine_tuning import (
 )
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
+    LANGUAGE_FOLDER,
     MODEL_FILE,
     RUN_FILE,
     RunFolder,
@@ -28,6 +29,7 @@ from rnn_apps.whole_files import write_atomically, written_beside
 
 __all__ = [
     "CONFIG_FILE",
+    "LANGUAGE_FOLDER",
     "MODEL_FILE",
     "RUN_FILE",
     "AveragedWeights",
