@@ -22,7 +22,7 @@ def run(tmp_path_factory):
         "--data",
         folder / "book.txt",
         "--test",
-        folder / "book.txt",
+        folder / "test.txt",
         "--run",
         folder / "r",
     ]
