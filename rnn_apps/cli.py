@@ -20,7 +20,7 @@ import sys
 import textwrap
 
 import rnn_apps
-from rnn_apps import cli_deployment, cli_pretraining, cli_serving, cli_training
+from rnn_apps import cli_deployment, cli_generation, cli_serving, cli_training
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -28,12 +28,14 @@ APPLICATIONS = {
     "forecasting": ("StockForecaster", "bars → quantiles of the next closing prices"),
     "translation": ("Translator", "a sentence → its translations, with scores"),
     "captioning": ("ImageCaptioner", "a picture → captions of it, with scores"),
+    "language": ("LanguageModel", "a text → its next words, or a continuation"),
 }
 _BUILT_IN = {
     "sentiment": ("builtin",),
     "forecasting": ("builtin", "builtin/random_walk"),
     "translation": ("builtin",),
     "captioning": ("builtin",),
+    "language": ("builtin",),
 }
 _APPS = " or ".join(APPLICATIONS)
 _READING = {
@@ -133,6 +135,8 @@ def _parser():
     _add_reading(add)
     more = "Requests are answered in their order; of texts, an empty line is one too."
     _add_predict(verb(_predict, "answer raw requests", more), run)
+    more = "On the screen it appears as it is written."
+    cli_generation.add_options(verb(_generate, "continue a text by a language model", more), run)
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
     add("folder", metavar="FOLDER", help="such as saved_models/sentiment")
@@ -292,12 +296,16 @@ def _asked_of_a_server(request):
 
 def _shown(value):
     """One answer as text after its name; of a table, each row on a line of its own."""
+    from rnn_apps.preprocessing.text import decoded
+
     if isinstance(value, bytes):
         return f" {value.decode()}"
     if value.ndim > 1:
         return "".join(f"\n   {_shown(row)}" for row in value)
-    numbers = value.reshape(-1).tolist()
-    return "".join(f" {n}" if isinstance(n, bool) else f" {n:.6g}" for n in numbers)
+    return "".join(
+        f" {n:.6g}" if isinstance(n, float) else f" {n!r}" if isinstance(n, str) else f" {n}"
+        for n in decoded(value).reshape(-1).tolist()
+    )
 
 
 def _train(options, rest):
@@ -321,12 +329,7 @@ def _train(options, rest):
     training.check_run_folder(run)  # before, not after, the examples are read
     splits = cli_training.load_named(cls, settings)
     _say(*splits.notes)
-    started = cli_pretraining.with_language_model(cls, settings, splits, run, _say)
-    keras.utils.set_random_seed(settings["seed"])
-    model = cls(**cli_training.arguments_of(cls, started))
-    model.adapt(splits.train)
-    if started.get("pretrained"):
-        _say(f"carried over from {started['pretrained']}: {model.pretraining.carried_over}")
+    model = cli_training.adapted(cls, settings, splits, run, _say)
     model.compile(**cli_training.arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(
@@ -416,6 +419,10 @@ def _write(path, content, is_file):
         training.write_atomically(path.resolve(), content)
     else:
         path.write_bytes(content)  # to a device, which is not to be replaced
+
+
+def _generate(options, rest):
+    cli_generation.generate(_load(options.run), options)
 
 
 def _export(options, rest):

@@ -15,7 +15,7 @@ ROWS = (
     {"deployment"},
     {"server"},
     {"cli_pretraining"},
-    {"cli_training", "cli_deployment", "cli_serving"},
+    {"cli_training", "cli_deployment", "cli_generation", "cli_serving"},
     {"cli"},
 )
 

@@ -36,7 +36,9 @@ def test_every_pair_of_neighbours_is_read_once(lengths, batch_size, steps, shuff
     feed = make(lengths, batch_size=batch_size, steps=steps, shuffle=shuffle, seed=1)
     feed.epoch = epoch
     read, targets, _ = streams(feed)
-    assert read.shape == targets.shape == (feed.batch_size, len(feed) * steps)
+    assert read.shape == targets.shape == (feed.batch_size, len(feed) * feed.steps)
+    assert feed.steps <= steps and len(feed) == -(-feed.stream_length // steps)
+    assert len(feed) * feed.steps - feed.stream_length < len(feed)
     assert feed.batch_size <= batch_size and len(feed.shapes) == 1
     real = targets > 0
     assert real.sum() == sum(lengths) - 1

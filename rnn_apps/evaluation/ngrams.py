@@ -172,13 +172,14 @@ class KneserNey:
         found = np.full(len(places), 1 / self.vocabulary_size)
         contexts = np.zeros(len(places), dtype=np.int64)
         for length, order in enumerate(self.orders, 1):
-            keys = contexts * self.vocabulary_size + ids[places]
-            ranks = np.minimum(np.searchsorted(order.keys, keys), len(order.keys) - 1)
-            seen = order.keys[ranks] == keys
-            shares = np.where(seen, order.shares[ranks], 0.0) + order.backoffs[contexts] * found
-            found = np.where(contexts >= 0, shares, found)
+            known = np.flatnonzero(contexts >= 0)
+            ranks, seen = _look_up(
+                order.keys, contexts[known] * self.vocabulary_size + ids[places[known]]
+            )
+            found[known] *= order.backoffs[contexts[known]]
+            found[known[seen]] += order.shares[ranks]
             numbers = np.full(len(ids), -1)
-            numbers[places[seen]] = ranks[seen]
+            numbers[places[known[seen]]] = ranks
             contexts = (ids if length == 1 else numbers)[places - 1]
         return np.log(found)
 
@@ -202,6 +203,19 @@ class KneserNey:
         row_splits = np.arange(len(rows) + 1) * rows.shape[1]
         found = self.log_probabilities(rows.ravel(), row_splits)
         return np.exp(found.reshape(len(rows), -1)[:, -1])
+
+
+def _look_up(keys, wanted):
+    """Ranks, among ascending keys, of those wanted that are there, and which these are: bool (W,).
+
+    The wanted are sorted first: searching in order touches the memory of the keys in order, which
+    for millions is many times faster.
+    """
+    order = np.argsort(wanted)
+    ranks = np.empty(len(wanted), dtype=np.int64)
+    ranks[order] = np.minimum(np.searchsorted(keys, wanted[order]), len(keys) - 1)
+    seen = keys[ranks] == wanted
+    return ranks[seen], seen
 
 
 def _discounted(keys, counts, contexts, vocabulary_size):

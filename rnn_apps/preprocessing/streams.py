@@ -23,7 +23,8 @@ class TokenStreams(PlannedBatches):
         values: int32 (sum of lengths,), the token ids of all texts, one text after the other.
         row_splits: int64 (texts + 1,), where each text starts and the last one ends.
         batch_size: int, the most streams, B. Few tokens make fewer of them.
-        steps: int, tokens of each stream in a batch, T.
+        steps: int, the most tokens of each stream in a batch. T is at most so many, so that all
+            batches hold about as many tokens.
         shuffle: bool.
         seed: int, of the shuffling.
 
@@ -48,10 +49,11 @@ class TokenStreams(PlannedBatches):
                 f"Got {len(self.values)} tokens in all; a stream needs two at least, one to read "
                 "and one to predict. Give longer texts."
             )
-        self.steps = steps
         self.pairs = len(self.values) - 1
         streams = max(1, min(batch_size, self.pairs // steps))
         self.stream_length = -(-self.pairs // streams)
+        self.batches = -(-self.stream_length // steps)
+        self.steps = -(-self.stream_length // self.batches)  # as even as can be
         super().__init__(len(self.row_splits) - 1, streams, None, shuffle, seed)
 
     def dataset(self):
@@ -69,13 +71,12 @@ class TokenStreams(PlannedBatches):
             texts = np.split(self.values, self.row_splits[1:-1])
             tokens = np.concatenate([texts[n] for n in random.permutation(len(texts))])
             tokens = np.roll(tokens, -random.integers(len(tokens)))
-        batches = -(-self.stream_length // self.steps)
         starts = np.arange(self.batch_size)[:, None] * self.stream_length
-        places = np.arange(batches * self.steps + 1)
+        places = np.arange(self.batches * self.steps + 1)
         inside = places <= np.minimum(self.stream_length, self.pairs - starts)
         at = np.minimum(starts + places, self.pairs)
         self._streams = np.where(inside, tokens[at], PADDING).astype(np.int32)
-        return [slice(n * self.steps, (n + 1) * self.steps + 1) for n in range(batches)]
+        return [slice(n * self.steps, (n + 1) * self.steps + 1) for n in range(self.batches)]
 
     def __getitem__(self, index):
         """Returns one batch; see the class."""
