@@ -117,12 +117,13 @@ class Generator:
             ids.append(int(last[0]))
             so_far = found._replace(token_ids=tf.constant([ids]), lengths=tf.constant([len(ids)]))
             written = self.continuation(prompt, so_far)["continuation"].numpy()[0]
-            whole = written.decode("utf-8", "ignore").rstrip(
-                "\ufffd"
-            )  # of a character's first byte
-            if whole != shown:
-                yield whole[len(shown) :]
-                shown = whole
+            whole = written.decode("utf-8", "replace")
+            finished = len(ids) == length or ids[-1] == END
+            # What ends in the first bytes of a character waits for the others.
+            so_far = whole if finished else whole.rstrip("\ufffd")
+            if so_far != shown:
+                yield so_far[len(shown) :]
+                shown = so_far
 
     def draw(self, last, state, length, temperature, seed, top_k, top_p, written=0):
         """Draws tokens behind the last one.

@@ -175,7 +175,7 @@ def translator():
     return model
 
 
-VERSES = ["the cat sat on the mat", "the dog sat on the log", "the frog sat on the rock"] * 20
+VERSES = ["one cat sat on one mat", "two dogs ran to two logs", "our frog swam in our pond"] * 20
 
 
 def small_language_model(**options):

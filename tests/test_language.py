@@ -35,8 +35,8 @@ def by_hand(model, text):
 
 
 def test_it_learns_what_comes_next(language_model):
-    answers = language_model.predict(["the cat sat on the", "the frog sat"])
-    assert answers["tokens"][:, 0].tolist() == [" mat", " on"]
+    answers = language_model.predict(["one cat sat on one", "our frog swam"])
+    assert answers["tokens"][:, 0].tolist() == [" mat", " in"]
     assert (answers["probabilities"][:, 0] > 0.5).all()
     assert answers["tokens"].shape == answers["probabilities"].shape == (2, 5)
     assert (np.diff(answers["probabilities"]) <= 0).all()
@@ -44,7 +44,7 @@ def test_it_learns_what_comes_next(language_model):
 
 
 def test_probabilities_are_those_of_the_network(language_model):
-    text = "the cat sat on the"
+    text = "one cat sat on one"
     answer = language_model.predict([text])
     hidden, _ = language_model.hidden(
         language_model.tokenizer.tokenize(tf.constant([text]))[:, :-1].to_tensor()
@@ -79,11 +79,11 @@ def test_answers_do_not_depend_on_batch_mates_or_earlier_requests(language_model
 
 
 def test_greedy_beams_and_a_cold_draw_agree_where_the_next_word_is_sure(language_model):
-    expected = " the mat"
+    expected = " one mat"
     for how in ({"temperature": 0.0}, {"beams": 1}, {"beams": 4}, {"top_k": 1}):
-        found = language_model.generate(["the cat sat on"], 10, **how)
+        found = language_model.generate(["one cat sat on"], 10, **how)
         assert found["continuation"].tolist() == [expected]
-    logs = by_hand(language_model, "the cat sat on the mat")
+    logs = by_hand(language_model, "one cat sat on one mat")
     np.testing.assert_allclose(found["score"], logs[-found["length"][0] :].sum(), rtol=1e-3)
 
 
@@ -94,7 +94,7 @@ def test_the_same_seed_draws_the_same_and_another_differs(language_model):
     assert len(set(texts[0])) > 4
 
 
-@pytest.mark.parametrize("text", ["the cat", "", "caf\u00e9 the"])
+@pytest.mark.parametrize("text", ["one cat", "", "caf\u00e9 our"])
 def test_a_stream_joined_is_what_generate_writes(language_model, text):
     how = {"temperature": 2.0, "seed": 7, "top_p": 0.95}
     pieces = list(language_model.stream(text, 15, **how))
@@ -138,7 +138,8 @@ def test_the_state_goes_on_from_batch_to_batch(language_model, steps):
     other.adapt(VERSES)
     other.compile()
     other.set_weights(language_model.get_weights())
-    text = next(text for text in VERSES if len(by_hand(other, text)) % 2 == 0)
+    texts = (VERSES[0][:letters] for letters in range(8, 20))
+    text = next(text for text in texts if len(by_hand(other, text)) % 2 == 0)
     whole = by_hand(other, text)
     found = other.evaluate([text], batch_size=1, return_dict=True, verbose=0)
     np.testing.assert_allclose(found["loss"], -whole.mean(), rtol=1e-3)
@@ -192,9 +193,9 @@ def test_penalties_are_added_to_the_training_loss_alone():
 
 
 def test_its_report_stands_beside_n_grams(language_model):
-    report = language_model.report(["the dog sat on the rock"] * 30, train=VERSES, source="verses")
+    report = language_model.report(["one dog sat on our pond"] * 30, train=VERSES, source="verses")
     assert set(report.baselines) == {"unigrams", "Kneser-Ney 5-grams"}
-    logs = by_hand(language_model, "the dog sat on the rock")
+    logs = by_hand(language_model, "one dog sat on our pond")
     per_token = report.metrics["perplexity_per_token"]["value"]
     np.testing.assert_allclose(per_token, np.exp(-logs.mean()), rtol=1e-3)
     per_word = report.metrics["perplexity_per_word"]["value"]
@@ -202,9 +203,9 @@ def test_its_report_stands_beside_n_grams(language_model):
 
 
 def test_records_join_to_what_stands_in_the_text(language_model):
-    rows = language_model.records(["the cat sat"], language_model.predict(["the cat sat"]))
+    rows = language_model.records(["one cat sat"], language_model.predict(["one cat sat"]))
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
-    assert rows[0]["text"] + rows[0]["next"] == "the cat sat on"
+    assert rows[0]["text"] + rows[0]["next"] == "one cat sat on"
 
 
 @pytest.mark.parametrize(
