@@ -6,21 +6,23 @@ first needs it.
 """
 
 import argparse
-import base64
 import contextlib
 import inspect
-import json
 import os
 import pathlib
 import re
-import runpy
 import shlex
 import shutil
 import sys
-import textwrap
 
 import rnn_apps
-from rnn_apps import cli_deployment, cli_generation, cli_serving, cli_training
+from rnn_apps import (
+    cli_deployment,
+    cli_generation,
+    cli_quickstart,
+    cli_serving,
+    cli_training,
+)
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -48,7 +50,6 @@ _ANSWERING = {  # what some applications' `predict` takes
     "n_best": (int, "hypotheses of each request, with scores"),
     "length_penalty": (float, "of a search, in place of the model's own"),
 }
-_BYTES = 24  # of a request in bytes that are shown
 _EPILOG = f"""\
 DATA is {DATA}.
 RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
@@ -269,43 +270,10 @@ def _new(options, rest):
 def _quickstart(options, rest):
     for name in options.applications or APPLICATIONS:
         with _quiet_import():
-            import tensorflow as tf
             import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
         script = _templates() / name / "train.py"
         _say(f"== {name}: {script}")
-        sys.argv = [str(script)]
-        finished = runpy.run_path(str(script), run_name="__main__")
-        version, request = finished["version"], finished["REQUEST"]
-        served = tf.saved_model.load(version).signatures["serving_default"]
-        answer = served(**{key: tf.constant(value) for key, value in request.items()})
-        print(f"\n{version} answers {_asked_of_a_server(request)}")
-        for key, value in sorted(answer.items()):
-            print(f"  {key}:{_shown(value.numpy()[0])}")
-
-
-def _asked_of_a_server(request):
-    """A request as JSON, shortened; bytes are in base64, as a server takes them."""
-
-    def encoded(value):
-        text = base64.b64encode(value[:_BYTES]).decode()
-        return {"b64": f"{text}…" if len(value) > _BYTES else text}
-
-    text = json.dumps(request, default=encoded, ensure_ascii=False)
-    return textwrap.shorten(text, 100, placeholder=" …")
-
-
-def _shown(value):
-    """One answer as text after its name; of a table, each row on a line of its own."""
-    from rnn_apps.preprocessing.text import decoded
-
-    if isinstance(value, bytes):
-        return f" {value.decode()}"
-    if value.ndim > 1:
-        return "".join(f"\n   {_shown(row)}" for row in value)
-    return "".join(
-        f" {n:.6g}" if isinstance(n, float) else f" {n!r}" if isinstance(n, str) else f" {n}"
-        for n in decoded(value).reshape(-1).tolist()
-    )
+        cli_quickstart.run(script)
 
 
 def _train(options, rest):

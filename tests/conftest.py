@@ -180,7 +180,7 @@ VERSES = ["one cat sat on one mat", "two dogs ran to two logs", "our frog swam i
 
 def small_language_model(**options):
     """A language model of a few thousand weights."""
-    settings = {"cell": "lstm", "units": 32, "vocabulary_size": 300, "steps": 24, "dropout": 0.0}
+    settings = {"cell": "lstm", "units": 32, "vocabulary_size": 400, "steps": 24, "dropout": 0.0}
     return rnn_apps.LanguageModel(**{**settings, "shown": 5, **options})
 
 

@@ -14,7 +14,7 @@ ROWS = (
     {"sentiment", "forecasting", "translation", "captioning"},
     {"deployment"},
     {"server"},
-    {"cli_pretraining"},
+    {"cli_pretraining", "cli_quickstart"},
     {"cli_training", "cli_deployment", "cli_generation", "cli_serving"},
     {"cli"},
 )
