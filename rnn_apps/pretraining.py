@@ -29,6 +29,14 @@ class Pretrained:
         ValueError: if it is something else.
 
     Example:
+        >>> texts, labels = ["good", "bad", "very good", "very bad"], [1, 0, 1, 0]
+        >>> language = LanguageModel(units=8, vocabulary_size=300)
+        >>> language.adapt(texts)  # and compile, fit on all texts there are, save
+        >>> from rnn_apps.sentiment import SentimentClassifier
+        >>> model = SentimentClassifier(pretrained=language)
+        >>> model.adapt(texts, labels)
+        >>> model.pretraining.carried_over
+        'vocabulary, embedding, recurrent layer 1'
         >>> Pretrained("runs/language").name
         'runs/language'
     """

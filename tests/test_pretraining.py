@@ -98,7 +98,6 @@ def test_what_is_saved_does_not_need_the_language_model(language, tmp_path):
     file.write_bytes(language.read_bytes())
     model = classifier(file)
     model.compile(learning_rate=RATE)
-    model.fit(TEXTS, LABELS, epochs=1, batch_size=96, verbose=0)
     model.save(tmp_path / "model.keras")
     file.unlink()
     loaded = rnn_apps.load_model(tmp_path / "model.keras")
@@ -204,6 +203,14 @@ def test_what_is_no_language_model_to_begin_with_is_refused(language, trained, t
 # How it is trained on
 
 
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory):
+    """The file of a language model whose cells are quick to trace, since thawing traces anew."""
+    path = tmp_path_factory.mktemp("simple") / "language.keras"
+    language_model(num_layers=2, cell="simple_rnn").save(path)
+    return path
+
+
 class Watch(keras.callbacks.Callback):
     """Keeps weights by their group before training and after each epoch."""
 
@@ -237,8 +244,8 @@ def fitted(model, epochs, **options):
     return watch
 
 
-def test_layers_are_trained_along_from_the_head_down(language):
-    model = classifier(language)
+def test_layers_are_trained_along_from_the_head_down(simple):
+    model = classifier(simple)
     model.compile(learning_rate=RATE)
     watch = fitted(model, 4)
     assert watch.moved() == [
@@ -249,8 +256,8 @@ def test_layers_are_trained_along_from_the_head_down(language):
     ]
 
 
-def test_all_layers_can_be_trained_from_the_beginning_and_each_at_its_rate(language):
-    model = classifier(language, unfreeze=0, layer_rate=0.5)
+def test_all_layers_can_be_trained_from_the_beginning_and_each_at_its_rate(simple):
+    model = classifier(simple, unfreeze=0, layer_rate=0.5)
     model.compile(learning_rate=RATE)
     watch = fitted(model, 1)
     assert watch.moved() == [[True] * 4]
@@ -277,17 +284,14 @@ def test_layers_wait_as_long_as_they_are_told_to_and_compile_may_come_first(lang
 
 
 @pytest.mark.parametrize("epochs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_resumed_training_ends_where_one_at_a_stretch_does(tmp_path, epochs):
-    file = tmp_path / "language.keras"
-    language_model().save(file)
-
+def test_a_resumed_training_ends_where_one_at_a_stretch_does(simple, tmp_path, epochs):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == epochs:
                 raise KeyboardInterrupt
 
     def compiled():
-        model = classifier(file, max_tokens=8)
+        model = classifier(simple, max_tokens=8)
         model.compile(learning_rate=RATE)
         return model
 
@@ -301,4 +305,4 @@ def test_a_resumed_training_ends_where_one_at_a_stretch_does(tmp_path, epochs):
     for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
     settings = json.loads((tmp_path / "whole" / "run.json").read_text())["settings"]["model"]
-    assert (settings["units"], settings["pretrained"]) == (12, str(file))
+    assert (settings["units"], settings["pretrained"]) == (12, str(simple))
