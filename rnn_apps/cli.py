@@ -19,7 +19,6 @@ import rnn_apps
 from rnn_apps import (
     cli_deployment,
     cli_generation,
-    cli_pretraining,
     cli_quickstart,
     cli_serving,
     cli_training,
@@ -298,12 +297,7 @@ def _train(options, rest):
     training.check_run_folder(run)  # before, not after, the examples are read
     splits = cli_training.load_named(cls, settings)
     _say(*splits.notes)
-    started = cli_pretraining.with_language_model(cls, settings, splits, run, _say)
-    keras.utils.set_random_seed(settings["seed"])
-    model = cls(**cli_training.arguments_of(cls, started))
-    model.adapt(splits.train)
-    if started.get("pretrained"):
-        _say(f"carried over from {started['pretrained']}: {model.pretraining.carried_over}")
+    model = cli_training.adapted(cls, settings, splits, run, _say)
     model.compile(**cli_training.arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(

@@ -119,6 +119,30 @@ def load_named(cls, settings):
     return load(cls, settings["data"], {**settings, "columns": columns_of(settings["columns"])})
 
 
+def adapted(cls, settings, splits, run, say):
+    """Makes the application that the settings ask for, and adapts it.
+
+    Args:
+        cls: the application's class.
+        settings: a dict from option to value, as of `settings_of`.
+        splits: `rnn_apps.data.Splits` of the examples.
+        run: path of the run folder, where a language model is kept that it begins as.
+        say: function of sentences, for remarks.
+
+    Returns:
+        The application.
+    """
+    import keras
+
+    settings = cli_pretraining.with_language_model(cls, settings, splits, run, say)
+    keras.utils.set_random_seed(settings["seed"])
+    model = cls(**arguments_of(cls, settings))
+    model.adapt(splits.train)
+    if settings.get("pretrained"):
+        say(f"carried over from {settings['pretrained']}: {model.pretraining.carried_over}")
+    return model
+
+
 def training_examples(run, model):
     """The examples that a run was trained on.
 

@@ -29,6 +29,14 @@ class Pretrained:
         ValueError: if it is something else.
 
     Example:
+        >>> texts, labels = ["good", "bad", "very good", "very bad"], [1, 0, 1, 0]
+        >>> language = LanguageModel(units=8, vocabulary_size=300)
+        >>> language.adapt(texts)  # and compile, fit on all texts there are, save
+        >>> from rnn_apps.sentiment import SentimentClassifier
+        >>> model = SentimentClassifier(pretrained=language)
+        >>> model.adapt(texts, labels)
+        >>> model.pretraining.carried_over
+        'vocabulary, embedding, recurrent layer 1'
         >>> Pretrained("runs/language").name
         'runs/language'
     """
@@ -133,8 +141,8 @@ class Pretrained:
         """Takes weights over into a network that is being adapted; nothing in a reloaded one.
 
         Args:
-            embedding: `TokenEmbedding` of the same vocabulary and width; a `TiedEmbedding` takes
-                the output's bias too.
+            embedding: `TokenEmbedding` of the same vocabulary and width, that multiplies by √E as
+                the language model's does. A `TiedEmbedding` takes the output's bias too.
             **layers: {what they are: list of recurrent layers}. The first takes the weights of the
                 language model's first, and so on, as far as there are as many and all shapes
                 agree.
@@ -142,7 +150,9 @@ class Pretrained:
         if self._model is None:
             return
         carried = ["vocabulary", "embedding"]
-        _take_vectors(embedding, self._model.embedding)
+        embedding.embeddings.assign(self._model.embedding.embeddings)
+        if isinstance(embedding, TiedEmbedding):
+            embedding.bias.assign(self._model.embedding.bias)
         sources = self._model.recurrent.forward_layers
         for what, targets in layers.items():
             for number, (layer, source) in enumerate(zip(targets, sources, strict=False), 1):
@@ -158,13 +168,3 @@ def _take_weights(targets, sources):
     for target, source in zip(targets, sources, strict=True) if fits else ():
         target.assign(source)
     return fits
-
-
-def _take_vectors(embedding, source):
-    """Makes what goes into the network the same, whether or not an embedding multiplies by √E."""
-    scale = 1.0
-    if isinstance(embedding, TiedEmbedding):
-        embedding.bias.assign(source.bias)
-    else:
-        scale = source.embedding_dim**0.5
-    embedding.embeddings.assign(source.embeddings * scale)

@@ -152,6 +152,12 @@ class SentimentClassifier(Application):
             return {}
         return {"num_layers": self.pretraining.model().num_layers, "bidirectional": False}
 
+    def _language_facts(self):
+        """What else a language model does with vectors and states, which is to stay the same."""
+        if not self.pretraining:
+            return {}
+        return {"residual": self.pretraining.model().residual, "scale": self.embedding_dim**0.5}
+
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
         names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
@@ -166,10 +172,10 @@ class SentimentClassifier(Application):
             "class_names": names,
             "class_counts": np.bincount(indices, minlength=len(names)).tolist(),
             "num_pieces": self.tokenizer.num_pieces,
-            "residual": bool(self.pretraining) and self.pretraining.model().residual,
+            **self._language_facts(),
         }
 
-    def assemble(self, class_names, class_counts, num_pieces, residual=False):
+    def assemble(self, class_names, class_counts, num_pieces, residual=False, scale=1.0):
         """Makes the layers and builds them."""
         self.class_names = tuple(class_names)
         self.class_counts = tuple(class_counts)
@@ -179,6 +185,7 @@ class SentimentClassifier(Application):
             self.embedding_dim,
             row_dropout=self.row_dropout,
             token_dropout=self.token_dropout,
+            scale=scale,
             name="embedding",
             **settings,
         )

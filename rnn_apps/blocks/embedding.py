@@ -18,6 +18,7 @@ class TokenEmbedding(keras.layers.Layer):
         token_dropout: Fraction of the places whose vector is zero in training, in [0, 1), drawn
             for each place by itself and not made up for by scaling (Iyyer et al. 2015, section
             2.3): the network learns to do with part of a text.
+        scale: What the vectors are multiplied by on their way out of the table.
         embeddings_initializer: Keras initialiser of the table.
         seed: Seed of the dropout, or None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
@@ -43,6 +44,7 @@ class TokenEmbedding(keras.layers.Layer):
         embedding_dim,
         row_dropout=0.0,
         token_dropout=0.0,
+        scale=1.0,
         embeddings_initializer="uniform",
         seed=None,
         **kwargs,
@@ -58,6 +60,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.row_dropout = row_dropout
         self.token_dropout = token_dropout
+        self.scale = scale
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -88,7 +91,7 @@ class TokenEmbedding(keras.layers.Layer):
             chance = keras.random.uniform(tf.shape(token_ids), seed=self.seed_generator)
             kept = tf.cast(chance >= self.token_dropout, self.compute_dtype)  # (B, T)
             vectors = vectors * kept[..., None]
-        return vectors
+        return vectors if self.scale == 1 else vectors * self.scale
 
     def compute_mask(self, token_ids, mask=None):
         """True where there is a token."""
@@ -106,6 +109,7 @@ class TokenEmbedding(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "row_dropout": self.row_dropout,
             "token_dropout": self.token_dropout,
+            "scale": self.scale,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "seed": self.seed,
         }

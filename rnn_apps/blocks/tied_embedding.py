@@ -16,6 +16,7 @@ class TiedEmbedding(TokenEmbedding):
     Args:
         vocabulary_size: V.
         embedding_dim: E.
+        scale: What the vectors are multiplied by on the way in; None for √E.
         embeddings_initializer: Keras initializer of the table; None for N(0, 1 / E).
         **kwargs: `row_dropout`, `token_dropout`, `seed` of `TokenEmbedding`, which act on the way
             in only; `name`, `dtype`, `trainable` of `keras.layers.Layer`.
@@ -34,7 +35,9 @@ class TiedEmbedding(TokenEmbedding):
     (TensorShape([1, 3, 4]), TensorShape([1, 3, 8]))
     """
 
-    def __init__(self, vocabulary_size, embedding_dim, *, embeddings_initializer=None, **kwargs):
+    def __init__(
+        self, vocabulary_size, embedding_dim, *, scale=None, embeddings_initializer=None, **kwargs
+    ):
         if embeddings_initializer is None:
             embeddings_initializer = keras.initializers.RandomNormal(
                 stddev=embedding_dim**-0.5, seed=kwargs.get("seed")
@@ -42,6 +45,7 @@ class TiedEmbedding(TokenEmbedding):
         super().__init__(
             vocabulary_size,
             embedding_dim,
+            scale=embedding_dim**0.5 if scale is None else scale,
             embeddings_initializer=embeddings_initializer,
             **kwargs,
         )
@@ -50,10 +54,6 @@ class TiedEmbedding(TokenEmbedding):
         """Make the table, (V, E), and the bias of the way out, (V,)."""
         super().build(token_ids_shape)
         self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
-
-    def call(self, token_ids, training=False):
-        """Look up, and multiply by √E."""
-        return super().call(token_ids, training=training) * self.embedding_dim**0.5
 
     def kernel(self):
         """The table as a way out, floating (E, V), to be made once before a loop of steps."""
