@@ -224,7 +224,8 @@ def free_port():
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
     """A server of copies of the ready-made exports, and of the model `sums`: `folder`, `url` of
-    REST, `address` of gRPC. Tests may publish further versions of `sums`, and of nothing else."""
+    REST, `address` of gRPC, the `server` itself. Tests may publish further versions of `sums`, and
+    of nothing else."""
     from rnn_apps.server.server import Server, Settings
 
     folder = tmp_path_factory.mktemp("served") / "models"
@@ -242,5 +243,5 @@ def served(tmp_path_factory):
     )
     server.start()
     url, address = (f"127.0.0.1:{port}" for port in (server.rest_port, server.grpc_port))
-    yield types.SimpleNamespace(folder=folder, url=f"http://{url}", address=address)
+    yield types.SimpleNamespace(folder=folder, url=f"http://{url}", address=address, server=server)
     server.stop()
