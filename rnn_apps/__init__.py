@@ -7,6 +7,7 @@ __version__ = "0.2.0"
 _PUBLIC = {
     "Application": "rnn_apps.application",
     "ImageCaptioner": "rnn_apps.captioning",
+    "LanguageModel": "rnn_apps.language",
     "SentimentClassifier": "rnn_apps.sentiment",
     "StockForecaster": "rnn_apps.forecasting",
     "Translator": "rnn_apps.translation",

@@ -15,6 +15,7 @@ from rnn_apps.data import picture_requests as requests
 from rnn_apps.preprocessing.caption_batches import CaptionBatches
 from rnn_apps.preprocessing.images import decode_images
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
+from rnn_apps.pretraining import Pretrained
 from rnn_apps.writing import Writer, fitted
 
 
@@ -28,9 +29,8 @@ class ImageCaptioner(Application):
     et al., 2015). In training every caption of a picture is a target.
 
     A network that begins with weights is not trained, and what it makes of the pictures is computed
-    once and kept on disk (`rnn_apps.picture_features`), unless or until it is trained along.
-
-    A picture that cannot be read has the caption "", and is not `ok`.
+    once and kept on disk (`rnn_apps.picture_features`), unless or until it is trained along. A
+    picture that cannot be read has the caption "", and is not `ok`.
 
     Args:
         backbone: "convnet", a small network for small pictures, or the name of a model in
@@ -40,16 +40,17 @@ class ImageCaptioner(Application):
         backbone_layer: str, the layer of the backbone whose output is the grid; None for the last.
         backbone_weights: None to begin at random, "imagenet", or the path of a file of
             weights. What is saved does not need the file.
-        train_backbone: bool, whether the backbone is trained; None to train it if it begins at
-            random.
+        train_backbone: bool, whether it is trained; None to do so if it begins at random.
         train_backbone_from: int or None. If given, the backbone is trained from this epoch of a
             `fit` on, counted from 1, and held still before.
         backbone_rate: float, its learning rate then, as a share of that of the rest.
         cell: "lstm", "gru" or "simple_rnn".
         units: int, units of each recurrent layer, and the width of the memory.
         decoder_layers: int, recurrent layers that write.
-        attention: "scaled", "additive" (slower), "general" or "dot", as of `MemoryAttention`; None
-            for none.
+        pretrained: path of a saved `LanguageModel` with residual=True, or the model itself, or
+            None. Subwords, their vectors and the layers that write begin as its, with its cell,
+            units, embedding_dim, vocabulary_size and lowercase, which may then be left out.
+        attention: "scaled", "additive" (slower), "general" or "dot" (`MemoryAttention`), or None.
         embedding_dim: int, size of a subword's vector.
         vocabulary_size: int, the most subwords to learn.
         lowercase: bool, whether captions are written in lower case.
@@ -98,6 +99,7 @@ class ImageCaptioner(Application):
         cell: Literal["lstm", "gru", "simple_rnn"] = "gru",
         units: int = 256,
         decoder_layers: int = 1,
+        pretrained: str | None = None,
         attention: Literal["scaled", "additive", "general", "dot"] | None = "scaled",
         embedding_dim: int = 128,
         vocabulary_size: int = 4000,
@@ -136,6 +138,8 @@ class ImageCaptioner(Application):
         self.cell = cell
         self.units = units
         self.decoder_layers = decoder_layers
+        self.pretraining = Pretrained(pretrained)
+        self.pretrained = self.pretraining.name
         self.attention = attention
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
@@ -181,7 +185,8 @@ class ImageCaptioner(Application):
 
     def learn(self, columns):
         """Learns the subwords of all captions, and reads the backbone's weights."""
-        self.tokenizer.adapt(utf8([text for texts in columns["captions"] for text in texts]))
+        captions = [text for texts in columns["captions"] for text in texts]
+        self.pretraining.learn(self, captions, residual=True)
         self.encoder = self._new_encoder()
         self.encoder.build((None, self.image_size, self.image_size, 3))
         self.encoder.built = True
@@ -203,15 +208,15 @@ class ImageCaptioner(Application):
         )
         blank = tf.zeros([1, self.image_size, self.image_size, 3])
         self.decoder(tf.ones([1, 8], tf.int32), self.encode(images=blank))  # builds every layer
+        self.pretraining.carry_over(self.embedding, decoder=self.decoder.forward_layers)
 
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
         """Encodes the captions once, and batches pictures with all of theirs."""
         texts = utf8([text for some in columns["captions"] for text in some])
         captions = self.tokenizer.tokenize(tf.constant(texts, tf.string))
         counts = [len(some) for some in columns["captions"]]
-        how = {"sample_weight": sample_weight, "shuffle": shuffle, "seed": seed}
-        pictures = self.pictures(columns["image"])
-        return CaptionBatches(pictures, captions, counts, batch_size=batch_size, **how)
+        how = {"sample_weight": sample_weight, "batch_size": batch_size, "shuffle": shuffle}
+        return CaptionBatches(self.pictures(columns["image"]), captions, counts, seed=seed, **how)
 
     def pictures(self, image_bytes):
         """Makes pictures ready to train on; see `picture_features.to_train_on`."""
@@ -288,11 +293,11 @@ class ImageCaptioner(Application):
 
     def default_compilation(self, learning_rate, average):
         """Gives a backbone that is trained later its share of the learning rate."""
-        found = super().default_compilation(learning_rate, average)
+        made = super().default_compilation(learning_rate, average)
         if self.train_backbone_from is not None:
-            adam = found["optimizer"].get_config() | {"shares": {"encoder/": self.backbone_rate}}
-            found["optimizer"] = training.SharedRateAdam.from_config(adam)
-        return found
+            shares = {"encoder/": self.backbone_rate}
+            made["optimizer"] = training.with_shares(made["optimizer"], shares)
+        return made
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """The loss and metrics of `compile`; within `fit` also the CIDEr-D that is monitored."""
@@ -331,8 +336,7 @@ class ImageCaptioner(Application):
 
         Args:
             image_bytes: string (B,), as of `answer`.
-            beam_size: int32 (B,), beams that are searched; less than 1 counts as 1, more than
-                `beams` as `beams`.
+            beam_size: int32 (B,), beams that are searched, brought into the range 1 to `beams`.
             length_penalty: float32 (B,), as in the constructor.
 
         Returns:

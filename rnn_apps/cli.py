@@ -6,21 +6,24 @@ first needs it.
 """
 
 import argparse
-import base64
 import contextlib
 import inspect
-import json
 import os
 import pathlib
 import re
-import runpy
 import shlex
 import shutil
 import sys
-import textwrap
 
 import rnn_apps
-from rnn_apps import cli_deployment, cli_serving, cli_training
+from rnn_apps import (
+    cli_deployment,
+    cli_generation,
+    cli_pretraining,
+    cli_quickstart,
+    cli_serving,
+    cli_training,
+)
 from rnn_apps.cli_training import COLUMNS, DATA, columns_of
 
 APPLICATIONS = {
@@ -28,12 +31,14 @@ APPLICATIONS = {
     "forecasting": ("StockForecaster", "bars → quantiles of the next closing prices"),
     "translation": ("Translator", "a sentence → its translations, with scores"),
     "captioning": ("ImageCaptioner", "a picture → captions of it, with scores"),
+    "language": ("LanguageModel", "a text → its next words, or a continuation"),
 }
 _BUILT_IN = {
     "sentiment": ("builtin",),
     "forecasting": ("builtin", "builtin/random_walk"),
     "translation": ("builtin",),
     "captioning": ("builtin",),
+    "language": ("builtin",),
 }
 _APPS = " or ".join(APPLICATIONS)
 _READING = {
@@ -46,7 +51,6 @@ _ANSWERING = {  # what some applications' `predict` takes
     "n_best": (int, "hypotheses of each request, with scores"),
     "length_penalty": (float, "of a search, in place of the model's own"),
 }
-_BYTES = 24  # of a request in bytes that are shown
 _EPILOG = f"""\
 DATA is {DATA}.
 RUN is a run folder or a .keras file. `rnn-apps COMMAND --help` says what a command takes.
@@ -133,6 +137,8 @@ def _parser():
     _add_reading(add)
     more = "Requests are answered in their order; of texts, an empty line is one too."
     _add_predict(verb(_predict, "answer raw requests", more), run)
+    more = "On the screen it appears as it is written."
+    cli_generation.add_options(verb(_generate, "continue a text by a language model", more), run)
     add = verb(_export, "publish the next version of a SavedModel", "Prints its folder.")
     add("run", **run)
     add("folder", metavar="FOLDER", help="such as saved_models/sentiment")
@@ -265,39 +271,10 @@ def _new(options, rest):
 def _quickstart(options, rest):
     for name in options.applications or APPLICATIONS:
         with _quiet_import():
-            import tensorflow as tf
             import tensorflow_text  # noqa: F401  registers the ops of exported tokenizers
         script = _templates() / name / "train.py"
         _say(f"== {name}: {script}")
-        sys.argv = [str(script)]
-        finished = runpy.run_path(str(script), run_name="__main__")
-        version, request = finished["version"], finished["REQUEST"]
-        served = tf.saved_model.load(version).signatures["serving_default"]
-        answer = served(**{key: tf.constant(value) for key, value in request.items()})
-        print(f"\n{version} answers {_asked_of_a_server(request)}")
-        for key, value in sorted(answer.items()):
-            print(f"  {key}:{_shown(value.numpy()[0])}")
-
-
-def _asked_of_a_server(request):
-    """A request as JSON, shortened; bytes are in base64, as a server takes them."""
-
-    def encoded(value):
-        text = base64.b64encode(value[:_BYTES]).decode()
-        return {"b64": f"{text}…" if len(value) > _BYTES else text}
-
-    text = json.dumps(request, default=encoded, ensure_ascii=False)
-    return textwrap.shorten(text, 100, placeholder=" …")
-
-
-def _shown(value):
-    """One answer as text after its name; of a table, each row on a line of its own."""
-    if isinstance(value, bytes):
-        return f" {value.decode()}"
-    if value.ndim > 1:
-        return "".join(f"\n   {_shown(row)}" for row in value)
-    numbers = value.reshape(-1).tolist()
-    return "".join(f" {n}" if isinstance(n, bool) else f" {n:.6g}" for n in numbers)
+        cli_quickstart.run(script)
 
 
 def _train(options, rest):
@@ -321,9 +298,12 @@ def _train(options, rest):
     training.check_run_folder(run)  # before, not after, the examples are read
     splits = cli_training.load_named(cls, settings)
     _say(*splits.notes)
+    started = cli_pretraining.with_language_model(cls, settings, splits, run, _say)
     keras.utils.set_random_seed(settings["seed"])
-    model = cls(**cli_training.arguments_of(cls, settings))
+    model = cls(**cli_training.arguments_of(cls, started))
     model.adapt(splits.train)
+    if started.get("pretrained"):
+        _say(f"carried over from {started['pretrained']}: {model.pretraining.carried_over}")
     model.compile(**cli_training.arguments_of(cls.compile, settings))
     record = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode()
     keep = keras.callbacks.LambdaCallback(
@@ -413,6 +393,10 @@ def _write(path, content, is_file):
         training.write_atomically(path.resolve(), content)
     else:
         path.write_bytes(content)  # to a device, which is not to be replaced
+
+
+def _generate(options, rest):
+    cli_generation.generate(_load(options.run), options)
 
 
 def _export(options, rest):

@@ -9,6 +9,8 @@ import inspect
 import json
 import re
 
+from rnn_apps import cli_pretraining
+
 DATA = (
     "builtin (for forecasting also builtin/random_walk), tfds:NAME, or the path of a CSV, TSV or "
     "JSONL file (also .gz), for translation also two aligned files, as in train.en+train.de, for "
@@ -59,16 +61,20 @@ def settings_of(cls, prog, arguments):
     add("--run", type=str, required=True, help="folder of the run; an interrupted one goes on")
     add("--seed", type=int, default=0, help="of weights, dropout, batches and shares of examples")
     parser.add_class_arguments(cls, skip={"encoder", "name"})
+    cli_pretraining.add_option(parser, cls)
     skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
     parser.add_method_arguments(cls, "compile", skip=skipped)
     skipped = set(inspect.signature(keras.Model.fit).parameters) - {"self"}
     skipped = skipped - {"batch_size", "epochs", "shuffle", "verbose"} | {"seed", "run"}
     parser.add_method_arguments(cls, "fit", "fit", as_group=False, skip=skipped)
     try:
-        settings = parser.parse_args(arguments).as_dict()
+        settings = parser.parse_args(cli_pretraining.spelled_out(arguments)).as_dict()
         columns_of(settings["columns"])
     except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
         text = str(error)
+        unknown = re.search(r"Option '(\w+)' is not accepted", text)
+        if unknown:
+            raise argparse.ArgumentError(None, f"--pretrain has no {unknown[1]}") from error
         key = re.search(r'Parser key "(.+?)":', text)
         value = re.search(r"(?:Got|Given) value: (.*)", text)
         if key and value:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnn_apps import data
+from rnn_apps import data, training
 from rnn_apps.application import Application
 from rnn_apps.blocks.attention import SequencePooling
 from rnn_apps.blocks.embedding import TokenEmbedding
@@ -17,6 +17,7 @@ from rnn_apps.evaluation import baselines, labels
 from rnn_apps.export import Endpoint
 from rnn_apps.preprocessing.batches import LengthBatches
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
+from rnn_apps.pretraining import Pretrained
 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
@@ -25,11 +26,24 @@ class SentimentClassifier(Application):
 
     Subword ids → embedding → recurrent stack → pooling over the text → class probabilities.
 
+    With `pretrained`, it begins as a language model of subwords, whose vocabulary, vectors and
+    recurrent layers are all taken over, and which reads in one direction. Training then goes on
+    from the head down (Howard and Ruder, 2018, section 3.3): first what is new, then also the
+    recurrent layers, the uppermost first, at last the embedding, each more slowly.
+
     Args:
         cell: "lstm", "gru" or "simple_rnn".
         units: int, units of each direction of each recurrent layer.
         num_layers: int, recurrent layers.
         bidirectional: bool, whether each layer reads the text in both directions.
+        pretrained: path of a saved `LanguageModel` (a .keras file or a run folder), or the language
+            model itself, or None. If given, the settings that both share (cell, units, num_layers,
+            one direction, embedding_dim, vocabulary_size, lowercase) are the language model's and
+            may be left out. What is saved does not need the file.
+        unfreeze: int, beside `pretrained`, epochs of a `fit` between one layer and the next that is
+            trained along; 0 to train everything from the beginning.
+        layer_rate: float, likewise, the learning rate of a layer as a share of that of the one
+            above it, with the optimizer of `compile` itself.
         encoder: Keras layer or None. If given, it stands in for the recurrent stack (and the four
             arguments above, the dropouts of the stack and `truncate` are not used): float32
             (B, T, E) with a mask → (B, T, H).
@@ -76,6 +90,9 @@ class SentimentClassifier(Application):
         units: int = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
+        pretrained: str | None = None,
+        unfreeze: int = 1,
+        layer_rate: float = 0.385,
         encoder=None,
         embedding_dim: int = 128,
         vocabulary_size: int = 8000,
@@ -95,10 +112,21 @@ class SentimentClassifier(Application):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
+        if pretrained is not None and encoder is not None:
+            raise ValueError("pretrained and encoder came both; give one of them.")
+        if not (unfreeze >= 0 and 0 < layer_rate <= 1):
+            raise ValueError(
+                f"unfreeze={unfreeze} and layer_rate={layer_rate} came; give a number of epochs of "
+                "0 or more, and a share above 0 and at most 1."
+            )
         self.cell = cell
         self.units = units
         self.num_layers = num_layers
         self.bidirectional = bidirectional
+        self.pretraining = Pretrained(pretrained)
+        self.pretrained = self.pretraining.name
+        self.unfreeze = unfreeze
+        self.layer_rate = layer_rate
         self.encoder = encoder
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
@@ -118,6 +146,12 @@ class SentimentClassifier(Application):
             vocabulary_size, lowercase=lowercase, max_tokens=max_tokens, name="tokenizer"
         )
 
+    def _pretrained_layers(self):
+        """The settings of the layers that are taken over from a language model."""
+        if not self.pretraining:
+            return {}
+        return {"num_layers": self.pretraining.model().num_layers, "bidirectional": False}
+
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
         names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
@@ -127,14 +161,15 @@ class SentimentClassifier(Application):
                 f"All {len(indices)} training examples have the label {columns['label'][0]!r}; a "
                 "classifier needs at least two classes. Look at the label column."
             )
-        self.tokenizer.adapt(columns["text"])
+        self.pretraining.learn(self, columns["text"], **self._pretrained_layers())
         return {
             "class_names": names,
             "class_counts": np.bincount(indices, minlength=len(names)).tolist(),
             "num_pieces": self.tokenizer.num_pieces,
+            "residual": bool(self.pretraining) and self.pretraining.model().residual,
         }
 
-    def assemble(self, class_names, class_counts, num_pieces):
+    def assemble(self, class_names, class_counts, num_pieces, residual=False):
         """Makes the layers and builds them."""
         self.class_names = tuple(class_names)
         self.class_counts = tuple(class_counts)
@@ -152,6 +187,7 @@ class SentimentClassifier(Application):
             self.units,
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
+            residual=residual,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
             truncate=self.truncate,
@@ -167,6 +203,12 @@ class SentimentClassifier(Application):
         else:
             self.head = keras.layers.Dense(len(class_names), name="head", **settings)
         self.call(tf.zeros([1, 8], tf.int32))  # builds every layer
+        if self.pretraining:
+            self.pretraining.carry_over(self.embedding, recurrent=self.recurrent.forward_layers)
+
+    def _below_the_head(self):
+        """The layers that were pretrained, the uppermost first."""
+        return [*reversed(self.recurrent.forward_layers), self.embedding]
 
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
         """Encodes the texts once and batches them by length."""
@@ -201,11 +243,31 @@ class SentimentClassifier(Application):
 
     def default_compilation(self, learning_rate, average):
         """Cross-entropy over the classes, and accuracy."""
-        return {
+        found = {
             **super().default_compilation(learning_rate, average),
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         }
+        if self.pretraining:
+            if not self.built:
+                self.pretraining.settle(self, **self._pretrained_layers())
+            layers = [f"recurrent/forward_{n}" for n in reversed(range(self.num_layers))]
+            shares = training.falling_shares([*layers, "embedding"], self.layer_rate)
+            found["optimizer"] = training.with_shares(found["optimizer"], shares)
+        return found
+
+    def begin(self, examples, validation=None):
+        """Trains pretrained layers along one after the other."""
+        if self.pretraining and self.unfreeze:
+            return training.thaw(self._below_the_head(), self.unfreeze)
+        return []
+
+    def trained_variables(self):
+        """Those of layers that are trained later are among them from the beginning."""
+        if not self.pretraining:
+            return super().trained_variables()
+        with training.trainable(*self._below_the_head()):
+            return self.trainable_variables
 
     def hidden(self, token_ids, training=None):
         """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""

@@ -19,6 +19,7 @@ from rnn_apps.evaluation.text_scores import bleu
 from rnn_apps.export import graph_of
 from rnn_apps.preprocessing.pair_batches import PairBatches
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
+from rnn_apps.pretraining import Pretrained
 from rnn_apps.writing import Writer, fitted
 
 _GREEDY = "greedy"  # the graph that validation runs, not exported
@@ -47,6 +48,10 @@ class Translator(Application):
         decoder_layers: int, recurrent layers that write.
         encoder: Keras layer or None. If given, it reads in place of those layers: float32
             (B, T, E) with a mask → (B, T, M).
+        pretrained: path of a saved `LanguageModel` with residual=True, or the model itself, or
+            None. Subwords of both languages, their vectors and what recurrent layers have its
+            shapes begin as its, with its cell, units, embedding_dim, vocabulary_size and
+            lowercase, which may then be left out. `pretraining.carried_over` says which layers.
         attention: "additive", "scaled" (faster), "general" or "dot", as of `MemoryAttention`; None
             for none, so that all the decoder knows of the source is one vector.
         embedding_dim: int, size of a subword's vector.
@@ -90,6 +95,7 @@ class Translator(Application):
         units: int = 256,
         encoder_layers: int = 2,
         decoder_layers: int = 2,
+        pretrained: str | None = None,
         encoder=None,
         attention: Literal["additive", "scaled", "general", "dot"] | None = "additive",
         embedding_dim: int = 256,
@@ -117,6 +123,8 @@ class Translator(Application):
         self.units = units
         self.encoder_layers = encoder_layers
         self.decoder_layers = decoder_layers
+        self.pretraining = Pretrained(pretrained)
+        self.pretrained = self.pretraining.name
         self.encoder = encoder
         self.attention = attention
         self.embedding_dim = embedding_dim
@@ -166,8 +174,9 @@ class Translator(Application):
     def learn(self, columns):
         """Learns the subwords, and how long a source is at most."""
         sources, targets = (utf8(columns[name]) for name in self.features)
-        if self.shared_vocabulary:
-            self.tokenizer.adapt([*sources, *targets])
+        if self.shared_vocabulary or self.pretraining:
+            texts_of_both = [*sources, *targets]
+            self.pretraining.learn(self, texts_of_both, residual=True, shared_vocabulary=True)
         else:
             self.tokenizer.adapt(sources)
             self.target_tokenizer.adapt(targets)
@@ -206,6 +215,9 @@ class Translator(Application):
         )
         ids = tf.ones([1, 8], tf.int32)
         self.decoder(ids, *self.encode(ids))  # builds every layer
+        readers = [] if self.encoder else self.reader.forward_layers
+        writers = self.decoder.forward_layers
+        self.pretraining.carry_over(self.embedding, encoder=readers, decoder=writers)
 
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
         """Encodes the pairs once, and batches them by length.

@@ -243,6 +243,27 @@ def translator():
     return model
 
 
+VERSES = ["one cat sat on one mat", "two dogs ran to two logs", "our frog swam in our pond"] * 20
+
+
+def small_language_model(**options):
+    """A language model of a few thousand weights."""
+    settings = {"cell": "lstm", "units": 32, "vocabulary_size": 400, "steps": 24, "dropout": 0.0}
+    return rnn_apps.LanguageModel(**{**settings, "shown": 5, **options})
+
+
+@pytest.fixture(scope="session")
+def language_model():
+    """A language model trained on `VERSES`; not to be trained on."""
+    keras.utils.set_random_seed(3)
+    model = small_language_model()
+    model.adapt(VERSES)
+    model.compile(learning_rate=0.02)
+    with kernels.use("plain"):
+        model.fit(VERSES, epochs=40, batch_size=4, verbose=0)
+    return model
+
+
 def squares():
     """Small pictures of coloured squares, each with two captions: bytes of PNGs, and tuples."""
     colours = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}

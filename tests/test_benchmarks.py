@@ -1,5 +1,6 @@
 """The benchmarks time what they say: equal work, in turns, and right ratios of it."""
 
+import json
 import pathlib
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 FOLDER = pathlib.Path(__file__).parent / "benchmarks"
+REVIEWS = pathlib.Path(__file__).parents[1] / "../shared/data/reviews"
 
 
 @pytest.fixture
@@ -72,6 +74,67 @@ def test_batches_are_padded_to_the_longest_and_nothing_else_changes(scripts):
     assert padded[0][0]["ids"].tolist() == [[1, 1, 1, 0, 0]] * 2
     assert padded[0][0]["picture"].shape == (2, 4)
     assert len(epochs.by_shape(batches)) == 2 and len(epochs.by_shape(padded)) == 1
+
+
+def test_idioms_are_fifty_and_end_with_their_words(scripts):
+    import idioms
+
+    rows = idioms.read()
+    assert len(rows) == 50 == len({row["idiom"] for row in rows})
+    for row in rows:
+        words = idioms.words_of(f"{row['context']} {row['word']}")
+        assert words[-len(row["idiom"].split()) :] == row["idiom"].split()
+        assert row["word"] not in idioms.words_of(row["context"])
+
+
+def test_the_next_words_of_a_model_are_whole_and_in_order(scripts):
+    import idioms
+
+    class Model:
+        def predict(self, contexts):
+            tokens = [["▁the", ",", "▁Weather", " weather", "▁weath"]] * len(contexts)
+            return {
+                "tokens": np.array(tokens, object),
+                "probabilities": np.array([[0.1, 0.5, 0.2, 0.15, 0.05]] * len(contexts)),
+            }
+
+    ranked = idioms.next_words(Model(), ["under the", "under"])
+    assert ranked == [["weather", "the", "weath"]] * 2
+    rows = [{"word": "weather"}, {"word": "the"}]
+    found = idioms.judge(ranked, rows)
+    assert found["top 1"]["value"] == 0.5 and found["top 5"]["value"] == 1
+    assert 0 < found["top 1"]["low"] < 0.5 < found["top 1"]["high"] < 1
+
+
+def test_ngrams_of_words_end_idioms_that_they_have_seen(scripts, tmp_path, capsys):
+    import idioms
+
+    rows = idioms.read()
+    lines = [f"{row['context']} {row['word']}.\n" for row in rows] * 3
+    (tmp_path / "texts.txt").write_text("\n".join(lines))
+    shares = idioms.main(["--texts", f"{tmp_path}/texts.txt", "--output", f"{tmp_path}/o.json"])
+    (found,) = shares.values()
+    assert found["top 1"]["value"] == 1
+    assert "1 under the weather" in capsys.readouterr().out
+    saved = json.loads((tmp_path / "o.json").read_text())
+    assert saved["seen"] == [3] * 50 and len(saved["answers"]) == 1
+    assert idioms.seen(["under the weather under", "Weather"], rows[:1]) == ([1], [2])
+    unseen = idioms.NgramWords(["no idiom at all"] * 3).next_words(["under the"])
+    assert "weather" not in unseen[0]
+    with pytest.raises(SystemExit):
+        idioms.main([])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REVIEWS.is_dir(), reason="the real reviews are not there")
+def test_real_reviews_hold_the_idioms(scripts):
+    import idioms
+
+    from rnn_apps.data import load_texts
+
+    texts = load_texts(REVIEWS / "imdb.train.tsv.gz", validation_fraction=0).train["text"]
+    whole, words = idioms.seen(texts, idioms.read())
+    assert min(whole) >= 1 and min(words) >= 3
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def assert_same(layers, path, mask, training, state=None):
         np.testing.assert_allclose(value, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("path", ["plain", "xla"])
+@pytest.mark.parametrize("path", ["plain", "xla", pytest.param("halves", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_gradients_are_keras_s(name, mask, path):
@@ -107,7 +107,7 @@ def test_unusual_settings_give_keras_s_values_and_gradients(name, options):
 @settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(NAMES),
-    path=st.sampled_from(["plain", "xla"]),
+    path=st.sampled_from(["plain", "xla", "halves"]),
     mask=st.sampled_from(sorted(MASKS)),
     sequence=st.booleans(),
     backwards=st.booleans(),
@@ -155,10 +155,47 @@ def test_dropout_gives_keras_s_values_and_gradients_for_the_same_seed(name, opti
         layers = pair(name, seed=3, return_sequences=True, **options)
         assert_same(layers, path, mask_of("right"), True)
     ours = pair(name, seed=3, **options)[1]
-    assert kernels.choose(ours, sequences(), True) == "xla"
+    assert kernels.choose(ours, sequences(), True) in ("xla", "halves")
     with_dropout, _ = values_and_gradients(pair(name, seed=3, **options)[1], "auto", None, True)
     without, _ = values_and_gradients(pair(name, seed=3, **options)[1], "auto", None, False)
     assert np.abs(with_dropout[0] - without[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("LSTM", "halves"), ("GRU", "halves"), ("SimpleRNN", "xla")]
+)
+def test_training_runs_a_layer_with_gates_in_halves_unless_another_runs_beside_it(name, path):
+    layer = getattr(recurrent, name)(H)
+    layer.build((B, T, F))
+    assert kernels.choose(layer, sequences(), True) == path
+    assert kernels.choose(layer, sequences(), False) == "plain"
+    cell = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "simple_rnn"}[name]
+    stack = recurrent.RecurrentStack(cell, H, bidirectional=True)
+    stack.build((B, T, F))
+    assert [kernels.choose(layer, sequences(), True) for layer in stack.directions(0)] == [
+        "xla"
+    ] * 2
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_halves_of_an_unknown_number_of_rows_give_the_values_and_gradients_of_the_whole(rows):
+    layer = recurrent.LSTM(H, return_sequences=True, dropout=0.3, seed=3)
+    layer.build((B, T, F))
+    layer.truncate = 2
+    found = {}
+    for path in ("xla", "halves"):
+        layer.cell.seed_generator.state.assign(tf.zeros_like(layer.cell.seed_generator.state))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, F])], autograph=False)
+        def gradients(x, path=path):
+            with kernels.use(path), tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, training=True)
+            return outputs, *tape.gradient(outputs, [x, *(w.value for w in layer.weights[:3])])
+
+        found[path] = gradients(sequences(0, (rows, T, F)))
+    for whole, halves in zip(found["xla"], found["halves"], strict=True):
+        np.testing.assert_allclose(halves, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -328,6 +365,28 @@ def test_other_precisions_work(name, path):
         gradients = tape.gradient(loss, [v.value for v in ours.trainable_variables])
         assert [g.dtype for g in gradients] == [v.dtype for v in ours.trainable_variables]
         assert all(np.isfinite(tf.cast(g, "float64")).all() for g in gradients)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_served_layer_answers_many_rows_as_it_answers_them_one_by_one(whole, masked):
+    layer = recurrent.LSTM(128, return_sequences=whole, return_state=True)
+    layer.build((None, T, F))
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, F]), tf.TensorSpec([None, None], bool)]
+    )
+    def served(x, mask):
+        with kernels.portable():
+            return layer(x, mask=mask if masked else None)
+
+    graph = served.get_concrete_function().graph.as_graph_def()
+    assert any(node.op in ("If", "StatelessIf") for node in graph.node)  # many rows go in halves
+    x, mask = sequences(0, (33, T, F)), np.arange(T) < np.arange(1, 34)[:, None]
+    together = served(x, mask)
+    alone = [served(x[n : n + 1], mask[n : n + 1]) for n in range(33)]
+    for outputs, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(outputs, np.concatenate(parts), atol=1e-6)
 
 
 def test_two_layers_of_different_width_share_the_compiled_functions():

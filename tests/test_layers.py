@@ -8,12 +8,14 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "rnn_apps"
 ROWS = (
     {"whole_files", "version_folders"},
     {"blocks", "preprocessing", "data", "evaluation", "training", "export"},
-    {"application", "backtesting", "writing", "picture_features"},
-    {"caption_reports"},
-    {"loading", "sentiment", "forecasting", "translation", "captioning"},
+    {"application", "backtesting", "generation", "language_reports", "writing", "picture_features"},
+    {"caption_reports", "language", "loading"},
+    {"pretraining"},
+    {"sentiment", "forecasting", "translation", "captioning"},
     {"deployment"},
     {"server"},
-    {"cli_training", "cli_deployment", "cli_serving"},
+    {"cli_pretraining", "cli_quickstart"},
+    {"cli_training", "cli_deployment", "cli_generation", "cli_serving"},
     {"cli"},
 )
 

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 TEMPLATES = sorted((ROOT / "templates").glob("*/train.py"))
 HEADINGS = ["Settings", "Your data", "The network", "Train", "Try it", "Export"]
 SMALL = {"vocabulary_size": 400, "embedding_dim": 8, "max_tokens": 32, "window": 12, "horizon": 2}
-SMALL |= {"units": 8}
+SMALL |= {"units": 8, "steps": 8}
 EVERY = pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.parent.name)
 
 # For each template: other data, and another network, as bodies of its two functions.
@@ -51,7 +51,13 @@ OTHER = {
         "network": 'return {"backbone_layer": "conv_3_relu", "train_backbone": False}',
     },
 }
+OTHER["language"] = {
+    "data": 'return rnn_apps.data.load_texts("mine.csv", columns={"text": "review"}, '
+    "test_fraction=0.2)",
+    "network": 'return {"cell": "gru", "units": 6, "num_layers": 2, "weight_dropout": 0.1}',
+}
 ANSWERS = {
+    "language": {"tokens", "probabilities"},
     "captioning": {"caption", "score", "ok"},
     "translation": {"translation", "score"},
     "sentiment": {"label", "score", "probabilities"},
@@ -135,6 +141,8 @@ def test_a_template_runs_with_small_settings(template, tmp_path, monkeypatch, ca
     for name in ("load_pairs", "load_captions"):
         loader = few(getattr(data, name), lambda examples: examples.take(200))
         monkeypatch.setattr(rnn_apps.data, name, loader)
+    loader = few(data.load_texts, lambda texts: {"text": texts["text"][:200]})
+    monkeypatch.setattr(rnn_apps.data, "load_texts", loader)
     source = template.read_text()
     names = execute(replaced(source, constants=small(source)), str(template), monkeypatch)
     examples = 2 * (300 - 2) if template.parent.name == "forecasting" else 200
@@ -171,7 +179,7 @@ def write_photos(path):
 
 
 def write_mine(name):
-    if name == "sentiment":
+    if name in ("sentiment", "language"):
         return write_three_classes("mine.csv")
     if name == "translation":
         return write_pairs("mine.csv")
@@ -208,7 +216,14 @@ def check_of_captioning(names, report):
     assert report["examples"] == 3
 
 
+def check_of_language(names, report):
+    assert serve(names)["tokens"].shape == (1, 10)
+    assert names["model"].recurrent.num_layers == 2
+    assert report["examples"] == 18
+
+
 CHECKS = {
+    "language": check_of_language,
     "captioning": check_of_captioning,
     "sentiment": check_of_sentiment,
     "forecasting": check_of_forecasting,
@@ -236,7 +251,7 @@ def test_a_copied_template_takes_other_data_and_another_network(template, tmp_pa
 def test_a_copied_template_keeps_the_promise_of_its_docstring(template, tmp_path):
     promise = ast.get_docstring(ast.parse(template.read_text()))
     seconds = float(re.search(r"(\d+) seconds", promise)[1])
-    metric, value = re.search(r"test (\w+) (0\.\d+)", promise).groups()
+    metric, most, value = re.search(r"test (\w+) (at most )?(\d+\.\d+)", promise).groups()
     assert cli.main(["new", template.parent.name, str(tmp_path / "app")]) == 0
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = subprocess.run(
@@ -249,9 +264,8 @@ def test_a_copied_template_keeps_the_promise_of_its_docstring(template, tmp_path
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert finished.returncode == 0, finished.stderr
     report = json.loads((tmp_path / "app" / "run" / "report.json").read_text())
-    assert {**report["metrics"], "achieved": report.get("achieved")}[metric]["value"] >= float(
-        value
-    )
+    found = {**report["metrics"], "achieved": report.get("achieved")}[metric]["value"]
+    assert found <= float(value) if most else found >= float(value)
     # Processor time, a little above the time on the clock of a quiet machine, so that the promise
     # is held on a machine that others use too.
     assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime <= seconds

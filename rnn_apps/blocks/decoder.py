@@ -133,6 +133,12 @@ class AttentionDecoder(keras.layers.Layer):
         return [leaf.shape[-1] for leaf in tf.nest.flatten(self._zero_state())]
 
     @property
+    def forward_layers(self):
+        """The recurrent layers, a list, the first the one that reads the tokens."""
+        upper = [] if self.upper is None else self.upper.forward_layers
+        return [*self.stack.forward_layers, *upper]
+
+    @property
     def tied(self):
         """Whether the embedding makes the logits too."""
         return isinstance(self.embedding, TiedEmbedding)

@@ -14,11 +14,13 @@ class Decoded(typing.NamedTuple):
         token_ids: int32 (B, U), the end token included, padding after it.
         lengths: int32 (B,), how many of them are tokens.
         scores: float32 (B,), the model's log-probability over the length penalty.
+        state: Nest of tensors with B rows, what the last step returned, to go on from.
     """
 
     token_ids: tf.Tensor
     lengths: tf.Tensor
     scores: tf.Tensor
+    state: object
 
 
 def greedy(
@@ -84,6 +86,7 @@ def sample(
     top_k=None,
     top_p=1.0,
     seed=0,
+    skip=0,
     min_length=0,
     no_repeat_ngram=0,
     suppress=(),
@@ -105,6 +108,8 @@ def sample(
         top_k: The most words to draw from; an int, int32 (B,), or None for all.
         top_p: The share of them, in (0, 1]; a float or float32 (B,).
         seed: An int or int32 (B,).
+        skip: How many tokens were drawn before with these seeds; an int or int32 (). What goes on
+            from an earlier call's state and last token draws what that call would have drawn.
         min_length: As for `greedy`.
         no_repeat_ngram: As for `greedy`.
         suppress: As for `greedy`.
@@ -125,7 +130,7 @@ def sample(
     _check(temperature=temperature, top_k=top_k, top_p=top_p)
     rules = Constraints(end, min_length, no_repeat_ngram, tuple(suppress))
     rows = count_rows(state)
-    uniforms = _uniforms(per_row(seed, rows, tf.int32), longest(max_length))
+    uniforms = _uniforms(per_row(seed, rows, tf.int32), skip + longest(max_length))[:, skip:]
     temperature = per_row(temperature, rows, tf.float32)[:, None]
     top_p = per_row(top_p, rows, tf.float32)[:, None]
     most = top_k if isinstance(top_k, int) else None
@@ -214,11 +219,11 @@ def _walk(step, state, choose, most, rules, begin, max_length, alpha, padding):
         tf.zeros([rows], tf.bool),
         state,
     )
-    _, token_ids, _, lengths, log_probs, _, _ = repeat_while(
+    _, token_ids, _, lengths, log_probs, _, state = repeat_while(
         lambda place, *rest: ~tf.reduce_all(rest[-2]), body, start
     )
     alphas = per_row(alpha, rows, tf.float32)
-    return Decoded(token_ids, lengths, log_probs / length_penalty(lengths, alphas))
+    return Decoded(token_ids, lengths, log_probs / length_penalty(lengths, alphas), state)
 
 
 def longest(max_length):

@@ -48,6 +48,12 @@ class RecurrentEncoder(keras.layers.Layer):
             options |= {"num_layers": num_layers - 1, "residual": True}
             self.rest = RecurrentStack(cell, units, name="rest", **options)
 
+    @property
+    def forward_layers(self):
+        """The recurrent layers that read forwards, a list."""
+        rest = [] if self.rest is None else self.rest.forward_layers
+        return [*self.first.forward_layers, *rest]
+
     def build(self, sequences_shape):
         """Make all weights."""
         self.first.build(sequences_shape)

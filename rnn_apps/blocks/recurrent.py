@@ -15,9 +15,14 @@ class _FastLoop:
     Attributes:
         truncate: Steps of truncated backpropagation through time, or None for all of them. Not
             part of the configuration: `RecurrentStack` sets it.
+        beside_another: Whether another layer runs at the same time, as the other direction does.
+            Likewise.
+        weight_dropout: Fraction of the recurrent weights left out of a training batch. Likewise.
     """
 
     truncate = None
+    beside_another = False
+    weight_dropout = 0.0
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         path = kernels.choose(self, sequences, training)
@@ -122,6 +127,8 @@ class RecurrentStack(keras.layers.Layer):
         dropout: Fraction of the features dropped on the way into each layer, in [0, 1).
         recurrent_dropout: Fraction of the state dropped on its way to the next step, in [0, 1);
             for an LSTM and a GRU by a mask for each gate, as Keras does, which costs some time.
+        weight_dropout: Fraction of the recurrent weights that are left out of a training batch, in
+            [0, 1), the same for all its steps (Wan et al. 2013; Merity et al. 2018).
         layer_norm: Whether what leaves each layer is normalised.
         truncate: Steps of truncated backpropagation through time (Williams & Peng 1990): values
             stay the same, and the gradient through the states is cut every `truncate` steps. None
@@ -165,6 +172,7 @@ class RecurrentStack(keras.layers.Layer):
         residual=False,
         dropout=0.0,
         recurrent_dropout=0.0,
+        weight_dropout=0.0,
         layer_norm=False,
         truncate=None,
         memory=None,
@@ -180,6 +188,7 @@ class RecurrentStack(keras.layers.Layer):
         self.residual = residual
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.layer_norm = layer_norm
         self.truncate = truncate
         self.memory = memory
@@ -222,7 +231,7 @@ class RecurrentStack(keras.layers.Layer):
                 raise ValueError(
                     f"Expected {name} to be an integer of at least {least}, but got {value!r}."
                 )
-        for name in ("dropout", "recurrent_dropout"):
+        for name in ("dropout", "recurrent_dropout", "weight_dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"Expected {name} to be in [0, 1), but got {value!r}.")
@@ -230,6 +239,11 @@ class RecurrentStack(keras.layers.Layer):
             raise ValueError(
                 f"Got recurrent_dropout={self.recurrent_dropout} beside a Keras cell, which has "
                 "its own; set it in the cell."
+            )
+        if self.weight_dropout and not isinstance(self._cell, str):
+            raise ValueError(
+                f"Got weight_dropout={self.weight_dropout} beside a Keras cell, whose weights are "
+                f"its own; pass one of {sorted(_LAYERS)} as the cell."
             )
         if self.returns not in ("sequence", "state", "both"):
             raise ValueError(
@@ -258,6 +272,10 @@ class RecurrentStack(keras.layers.Layer):
         else:
             layer = _CellLoop(_copy(self._cell), **options)
         layer.truncate = self.truncate
+        layer.beside_another = self.bidirectional
+        if self.weight_dropout:
+            layer.weight_dropout = self.weight_dropout
+            layer.weight_seed = keras.random.SeedGenerator(self.seed)
         return layer
 
     def build(self, sequences_shape, initial_state_shape=None):
@@ -373,7 +391,15 @@ class RecurrentStack(keras.layers.Layer):
     def get_config(self):
         """All constructor arguments."""
         names = ["units", "num_layers", "bidirectional", "residual", "dropout"]
-        names += ["recurrent_dropout", "layer_norm", "truncate", "memory", "returns", "seed"]
+        names += [
+            "recurrent_dropout",
+            "weight_dropout",
+            "layer_norm",
+            "truncate",
+            "memory",
+            "returns",
+            "seed",
+        ]
         cell = self._cell if isinstance(self._cell, str) else dict(self._cell)
         return {**super().get_config(), "cell": cell, **{n: getattr(self, n) for n in names}}
 

@@ -13,6 +13,7 @@ from rnn_apps.data.pictures import as_captioned, load_captions
 from rnn_apps.data.price_splits import load_bars
 from rnn_apps.data.requests import read_bars, read_requests
 from rnn_apps.data.splits import Splits, load
+from rnn_apps.data.texts import load_texts
 
 __all__ = [
     "FIELDS",
@@ -31,6 +32,7 @@ __all__ = [
     "load_bars",
     "load_captions",
     "load_pairs",
+    "load_texts",
     "read_bars",
     "read_requests",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from rnn_apps.data.examples import find_column
 
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTE_WITHIN = re.compile(r'[^\t\n\r"]"[^\t\n\r"]')  # in a quoted file these are doubled
 _QUOTED_FIELD = re.compile(r'(?<![^\t\n\r])"(?:[^"]|"")*+"(?![^\t\n\r])')
@@ -128,6 +129,49 @@ def columns_of(path):
         return list(dict.fromkeys(key for row in objects if isinstance(row, dict) for key in row))
     first = next(line for line in text.splitlines() if line.strip())
     return next(csv.reader([first], delimiter="\t" if parse is _tsv else ","))
+
+
+def is_table(path):
+    """Whether a name is that of a table: CSV, TSV or JSONL, plain or gzipped.
+
+    Example:
+        >>> is_table("reviews.TSV.gz"), is_table("reviews.txt")
+        (True, False)
+    """
+    return Path(Path(path).name.lower().removesuffix(".gz")).suffix in _TABLES
+
+
+def read_text(path):
+    r"""Reads a whole file as one text.
+
+    Args:
+        path: a file in UTF-8, unpacked if its name ends in `.gz`.
+
+    Returns:
+        A `str`, whose line breaks are "\n", however the file writes them.
+
+    Raises:
+        OSError: as `read`.
+        ValueError: if it is empty, not UTF-8 or no text.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "play.txt")
+        >>> _ = path.write_bytes(b"one\r\ntwo\r\n")
+        >>> read_text(path)
+        'one\ntwo\n'
+    """
+    path = Path(path)
+    text = _text(path)
+    if not text.strip():
+        raise ValueError(f"{path} is empty; it must hold text.")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(
+            f"{path}, line {line}: a byte of zero, which no text in UTF-8 holds; name a file "
+            "of text, or convert it first, for instance with `iconv -f utf-16 -t utf-8 OLD > NEW`."
+        )
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_lines(path):

@@ -8,7 +8,6 @@ from rnn_apps.data.pair_checks import PairLimits, drop_odd
 from rnn_apps.data.splits import check_fractions, divide, name_of, read_splits
 
 FEATURES = ("source", "target")
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _DEFAULT_LIMITS = PairLimits()
 
 
@@ -153,7 +152,7 @@ def _read(data, columns, wanted, bad_rows):
         whole = len(given) == len(FEATURES)
         names = given if whole else _languages(tfds.supervised_keys(name), given)
         return tfds.read(name, {feature: names[feature] for feature in FEATURES}, wanted)
-    if Path(data.lower().removesuffix(".gz")).suffix not in _TABLES:
+    if not files.is_table(data):
         raise ValueError(
             f"{data} is no name of pairs; name two files, as in 'train.en+train.de', a .csv, .tsv "
             "or .jsonl file (each also with .gz), 'tfds:NAME' or 'builtin'."

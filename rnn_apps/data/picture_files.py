@@ -13,7 +13,6 @@ SPLITS = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _TOKENS = (".token", ".token.txt")
 _LISTS = {"train": "*trainImages.txt", "validation": "*devImages.txt", "test": "*testImages.txt"}
 
@@ -69,7 +68,7 @@ def read(path, columns=None, *, bad_rows="stop"):
     path = Path(path)
     if bad_rows not in ("stop", "skip"):
         raise ValueError(f"bad_rows is {bad_rows!r}; it must be 'stop' or 'skip'.")
-    if _is_table(path):
+    if files.is_table(path):
         rows, notes = _table(path, columns or {}, bad_rows)
     elif columns:
         raise ValueError(
@@ -124,15 +123,11 @@ def caption_files(folder):
     return by_split
 
 
-def _is_table(path):
-    return Path(path.name.lower().removesuffix(".gz")).suffix in _TABLES
-
-
 def _is_captions(path):
     name = path.name.lower()
     tokens = name.endswith(_TOKENS) and ".lemma." not in name
     coco = name.startswith("captions") and name.endswith(".json")
-    return (_is_table(path) or tokens or coco) and path.is_file()
+    return (files.is_table(path) or tokens or coco) and path.is_file()
 
 
 def _split_in_name(path):

@@ -17,7 +17,8 @@ from rnn_apps.data.examples import as_dataset
 class Splits:
     """Raw examples by split.
 
-    `load_bars` puts DataFrames of prices here in place of datasets; what they hold is said there.
+    `load_bars` puts DataFrames of prices here in place of datasets, and `load_texts` dicts of
+    texts; what they hold is said there.
 
     Attributes:
         train: a `tf.data.Dataset` of dicts from feature to string scalar; None if there is none.
@@ -28,9 +29,9 @@ class Splits:
         notes: sentences on rows skipped, held out, and dropped as duplicates.
     """
 
-    train: tf.data.Dataset | pd.DataFrame | None
-    validation: tf.data.Dataset | pd.DataFrame | None
-    test: tf.data.Dataset | pd.DataFrame | None
+    train: tf.data.Dataset | pd.DataFrame | dict | None
+    validation: tf.data.Dataset | pd.DataFrame | dict | None
+    test: tf.data.Dataset | pd.DataFrame | dict | None
     name: str
     fingerprint: str
     notes: tuple[str, ...]
@@ -86,7 +87,7 @@ def load(
     """
     fractions = {"test": test_fraction, "validation": validation_fraction}
     check_fractions(fractions)
-    names = _names(features, columns)
+    names = column_names(features, columns)
     given = {"train": source, "validation": validation, "test": test}
     found, notes = read_splits(given, lambda data, wanted: _read(data, names, wanted, bad_rows))
     return divide(found, next(iter(names)), fractions, seed, name=name_of(given), notes=notes)
@@ -191,7 +192,7 @@ def part(found, key, fractions, seed):
     notes = _drop_duplicates(found, key)
     for split, fraction in fractions.items():
         if found["train"] is not None and found[split] is None and fraction:
-            notes.append(_hold_out(found, key, split, fraction, seed))
+            notes.append(hold_out(found, key, split, fraction, seed))
     return notes
 
 
@@ -213,7 +214,13 @@ def name_of(given):
     return _name(next(given[split] for split in order if given[split] is not None))
 
 
-def _names(features, columns):
+def column_names(features, columns):
+    """What holds each feature: what `columns`, a dict or None, names, or else its own name.
+
+    Example:
+        >>> column_names(("text", "label"), {"label": "stars"})
+        {'text': 'text', 'label': 'stars'}
+    """
     unknown = sorted(set(columns or ()) - set(features))
     if unknown:
         raise ValueError(
@@ -265,8 +272,27 @@ def _drop_duplicates(found, key):
     return notes
 
 
-def _hold_out(found, key, split, fraction, seed):
-    """Moves the training inputs with the smallest seeded hashes; returns a sentence."""
+def hold_out(found, key, split, fraction, seed):
+    """Moves the training inputs with the smallest seeded hashes, equal ones together.
+
+    Args:
+        found: a dict from each split to its columns or None, which is changed.
+        key: as for `divide`.
+        split: which one to hold out.
+        fraction: above 0 and below 1, the part of the different training inputs to hold out.
+        seed: as for `divide`.
+
+    Returns:
+        A sentence.
+
+    Raises:
+        ValueError: if there is only one input.
+
+    Example:
+        >>> found = {"train": {"text": np.array(["a", "b", "c", "d"], object)}}
+        >>> hold_out(found, "text", "test", 0.25, seed=0)
+        '1 of 4 training examples were held out for test.'
+    """
     salt = f"{split} {seed}".encode()
     inputs = [_folded(text) for text in found["train"][key]]
     order = sorted(set(inputs), key=lambda text: _hash(salt, text))

@@ -91,7 +91,7 @@ class Report:
         for metric in self.metrics:
             cells = [_cell(c.get(metric), few or name == "model") for name, c in columns.items()]
             rows.append([metric.replace("_", " "), *cells])
-        title = f"{self.application} on {self.data}, {self.examples:,} examples"
+        title = f"{self.application} on {self.data}, {_counted(self.examples)}"
         shown = [
             _table(
                 rows,
@@ -116,7 +116,7 @@ class Report:
             _draw_bars(panel, {name: c.get(metric) or {} for name, c in columns.items()})
             panel.set_title(metric.replace("_", " "), loc="left", fontsize=11)
         figure.suptitle(
-            f"{self.application} on {self.data} ({self.examples:,} examples)", parse_math=False
+            f"{self.application} on {self.data} ({_counted(self.examples)})", parse_math=False
         )
         return figure
 
@@ -187,6 +187,10 @@ def _cell(metric, interval):
     if not interval or metric["low"] is None or metric["high"] is None:
         return _number(metric["value"])
     return f"{_number(metric['value'])} [{_number(metric['low'])}, {_number(metric['high'])}]"
+
+
+def _counted(examples):
+    return "1 example" if examples == 1 else f"{examples:,} examples"
 
 
 def _number(value):

@@ -95,7 +95,7 @@ class SubwordTokenizer(keras.layers.Layer):
             ValueError: if the texts hold no characters, or `vocabulary_size` is smaller than
                 their alphabet.
         """
-        lines = [line for line in _training_lines(texts) if line.strip()]
+        lines = [line for line in self._training_lines(texts) if line.strip()]
         if not lines:
             raise ValueError(
                 f"adapt got {len(texts)} texts without a single character in them; a vocabulary "
@@ -106,11 +106,8 @@ class SubwordTokenizer(keras.layers.Layer):
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(lines),
                 model_writer=model,
-                model_type="bpe",
                 vocab_size=self.vocabulary_size,
                 hard_vocab_limit=False,
-                byte_fallback=True,
-                normalization_rule_name="nmt_nfkc_cf" if self.lowercase else "nmt_nfkc",
                 max_sentence_length=10 + max(len(line.encode()) for line in lines),
                 pad_id=PADDING,
                 unk_id=UNKNOWN,
@@ -118,6 +115,7 @@ class SubwordTokenizer(keras.layers.Layer):
                 eos_id=END,
                 num_threads=_TRAINING_THREADS,
                 minloglevel=2,
+                **self.training_options(),
             )
         except RuntimeError as error:
             raise ValueError(
@@ -126,13 +124,52 @@ class SubwordTokenizer(keras.layers.Layer):
             ) from error
         self._use(model.getvalue())
 
+    def take(self, other):
+        """Takes over another tokenizer's vocabulary, and its `vocabulary_size` and `lowercase`.
+
+        Args:
+            other: `SubwordTokenizer` that has a vocabulary.
+
+        Raises:
+            ValueError: if it has none yet.
+        """
+        if other._model is None:
+            raise ValueError(_UNADAPTED)
+        self.vocabulary_size, self.lowercase = other.vocabulary_size, other.lowercase
+        self._use(other._model)
+
+    def training_options(self):
+        """What SentencePiece's trainer is told beside the vocabulary's size."""
+        rule = "nmt_nfkc_cf" if self.lowercase else "nmt_nfkc"
+        return {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": rule}
+
+    def cleaned(self, texts):
+        """Brings raw texts into SentencePiece's form: string (B,) → string (B,)."""
+        return tf.strings.regex_replace(texts, _LINE_BREAK, " ")
+
+    def encoded(self, texts):
+        """Encodes cleaned texts: string (B,) → int32 ragged (B, None)."""
+        return self._operations().tokenize(texts)
+
+    def restored(self, texts):
+        """Brings decoded texts back into raw form: string (B,) → string (B,)."""
+        return texts
+
+    def _training_lines(self, texts):
+        """Yields what SentencePiece learns from, cleaned as `tokenize` cleans."""
+        batch = 4096
+        encoded = utf8(texts)
+        for start in range(0, len(encoded), batch):
+            for line in self.cleaned(encoded[start : start + batch]).numpy():
+                yield line.decode("utf-8", "replace").replace("\0", " ")
+
     def _use(self, serialized):
         self._model = serialized
         processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
         self.num_pieces = processor.get_piece_size()
         self.built = True
 
-    def _operations(self):
+    def _operations(self, ends=True):
         """tensorflow-text's operations, made where they are used.
 
         An eager tokenizer object would hold a resource that is lost when TensorFlow clears its
@@ -142,7 +179,7 @@ class SubwordTokenizer(keras.layers.Layer):
         """
         with tf.name_scope(f"vocabulary_{hashlib.sha256(self._model).hexdigest()[:16]}"):
             return tensorflow_text.SentencepieceTokenizer(
-                model=self._model, out_type=tf.int32, add_bos=True, add_eos=True
+                model=self._model, out_type=tf.int32, add_bos=ends, add_eos=ends
             )
 
     # Each a function of its own, so that all signatures of an export share its vocabulary.
@@ -150,7 +187,7 @@ class SubwordTokenizer(keras.layers.Layer):
     @functools.cached_property
     def _tokenize(self):
         def tokenize(texts):
-            return self._operations().tokenize(tf.strings.regex_replace(texts, _LINE_BREAK, " "))
+            return self.encoded(self.cleaned(texts))
 
         specs = [tf.TensorSpec([None], tf.string)]
         return tf.function(tokenize, input_signature=specs, autograph=False)
@@ -159,7 +196,7 @@ class SubwordTokenizer(keras.layers.Layer):
     def _detokenize(self):
         def detokenize(values, row_splits):
             rows = tf.RaggedTensor.from_row_splits(values, row_splits, validate=False)
-            return self._operations().detokenize(rows)
+            return self.restored(self._operations().detokenize(rows))
 
         specs = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int64)]
         return tf.function(detokenize, input_signature=specs, autograph=False)
@@ -232,16 +269,6 @@ class SubwordTokenizer(keras.layers.Layer):
         serialized = pathlib.Path(folder, _MODEL_FILE).read_bytes()
         if serialized:
             self._use(serialized)
-
-
-def _training_lines(texts):
-    """Yields what SentencePiece learns from, cleaned as `tokenize` cleans."""
-    batch = 4096
-    encoded = utf8(texts)
-    for start in range(0, len(encoded), batch):
-        cleaned = tf.strings.regex_replace(encoded[start : start + batch], _LINE_BREAK, " ")
-        for line in cleaned.numpy():
-            yield line.decode("utf-8", "replace").replace("\0", " ")
 
 
 def _keep_ends(token_ids, limit):

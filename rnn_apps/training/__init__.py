@@ -9,9 +9,17 @@ from rnn_apps.training.callbacks import (
     progress,
     shown,
 )
-from rnn_apps.training.fine_tuning import SharedRateAdam, TrainFrom, trainable
+from rnn_apps.training.fine_tuning import (
+    SharedRateAdam,
+    TrainFrom,
+    falling_shares,
+    thaw,
+    trainable,
+    with_shares,
+)
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
+    LANGUAGE_FOLDER,
     MODEL_FILE,
     RUN_FILE,
     RunFolder,
@@ -21,6 +29,7 @@ from rnn_apps.whole_files import write_atomically, written_beside
 
 __all__ = [
     "CONFIG_FILE",
+    "LANGUAGE_FOLDER",
     "MODEL_FILE",
     "RUN_FILE",
     "AveragedWeights",
@@ -32,9 +41,12 @@ __all__ = [
     "TrainFrom",
     "WarmupCosine",
     "check_run_folder",
+    "falling_shares",
     "progress",
     "shown",
+    "thaw",
     "trainable",
+    "with_shares",
     "write_atomically",
     "written_beside",
 ]

@@ -74,9 +74,66 @@ class TrainFrom(keras.callbacks.Callback):
             self.model.make_test_function(force=True)
 
 
+def thaw(layers, epochs):
+    """Makes the callbacks that train layers along, one after the other.
+
+    This is the gradual unfreezing of Howard and Ruder, 2018, section 3.3.
+
+    Args:
+        layers: list of Keras layers, in this order.
+        epochs: int, how long each waits for the one before it, the first for what is never held
+            still; 0 to train everything from the beginning.
+
+    Returns:
+        A list of `TrainFrom`.
+
+    Example:
+        >>> layers = [keras.layers.Dense(1), keras.layers.Dense(1)]
+        >>> [callback.epoch for callback in thaw(layers, 2)]
+        [3, 5]
+    """
+    return [TrainFrom(layer, 1 + number * epochs) for number, layer in enumerate(layers, 1)]
+
+
+def falling_shares(paths, share):
+    """Gives each layer a share of the learning rate of the one before it.
+
+    This is the discriminative fine-tuning of Howard and Ruder, 2018, section 3.2.
+
+    Args:
+        paths: list of the layers' paths, in this order; the first has `share` itself.
+        share: float.
+
+    Returns:
+        `shares` of a `SharedRateAdam`.
+
+    Example:
+        >>> falling_shares(["recurrent/forward_1", "recurrent/forward_0"], 0.5)
+        {'recurrent/forward_1/': 0.5, 'recurrent/forward_0/': 0.25}
+    """
+    return {f"{path}/": share**number for number, path in enumerate(paths, 1)}
+
+
+def with_shares(optimizer, shares):
+    """Makes an unused `keras.optimizers.Adam` the same as `SharedRateAdam`.
+
+    Args:
+        optimizer: `keras.optimizers.Adam`.
+        shares: as of `SharedRateAdam`.
+
+    Returns:
+        `SharedRateAdam`.
+
+    Example:
+        >>> with_shares(keras.optimizers.Adam(0.1), {"encoder/": 0.5}).shares
+        {'encoder/': 0.5}
+    """
+    return SharedRateAdam.from_config(optimizer.get_config() | {"shares": shares})
+
+
 @contextlib.contextmanager
-def trainable(layer):
-    """Context in which a layer is trainable.
+def trainable(*layers):
+    """Context in which layers are trainable.
 
     Example:
         >>> layer = keras.layers.Dense(1, trainable=False)
@@ -86,9 +143,11 @@ def trainable(layer):
         >>> layer.trainable
         False
     """
-    before = layer.trainable
-    layer.trainable = True
+    before = [layer.trainable for layer in layers]
+    for layer in layers:
+        layer.trainable = True
     try:
         yield
     finally:
-        layer.trainable = before
+        for layer, was in zip(layers, before, strict=True):
+            layer.trainable = was

@@ -6,6 +6,8 @@ A run folder holds
   fingerprint of the training examples, and what the caller adds (where the data came from);
 - ``history.csv`` and ``curves.png``: one row and one point for each finished epoch;
 - ``config.yaml``: the command that began it, where there was one;
+- ``language_model``: the run folder of a language model that it begins as, if that was trained for
+  it;
 - ``model.keras``: the trained model, once training has finished;
 - ``state.npz``: while it has not, everything the next epoch depends on.
 """
@@ -26,6 +28,7 @@ from rnn_apps.whole_files import write_atomically
 
 MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
+LANGUAGE_FOLDER = "language_model"
 RUN_FILE, _STATE_FILE = "run.json", "state.npz"
 _PACKAGES = ("rnn_apps", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "numpy")
 
@@ -148,7 +151,8 @@ def check_run_folder(folder):
             f"{folder} holds a finished run, which is never overwritten; name another run folder, "
             "or remove this one."
         )
-    names = sorted({path.name for path in folder.glob("[!.]*")} - {RUN_FILE, CONFIG_FILE})
+    kept_before = {RUN_FILE, CONFIG_FILE, LANGUAGE_FOLDER}
+    names = sorted({path.name for path in folder.glob("[!.]*")} - kept_before)
     if names and not (folder / _STATE_FILE).exists():
         raise ValueError(
             f"{folder} holds files that are not a run's ({names[0]}); name another folder."

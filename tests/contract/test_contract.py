@@ -60,7 +60,7 @@ def stubs(server):
 def test_no_case_is_lost():
     assert len(REST_CASES) == 164
     assert len(grpc_cases.CASES) == 33
-    assert len(EXPORT_CASES) == 32
+    assert len(EXPORT_CASES) == 40
 
 
 def ask(http, server, method, path, body):
