@@ -18,6 +18,7 @@ def run(tmp_path_factory):
     """A run folder, and the book that it was trained on."""
     folder = tmp_path_factory.mktemp("language")
     (folder / "book.txt").write_text("\n".join(VERSES))
+    (folder / "test.txt").write_text("\n".join(VERSES[:9]))
     arguments = [
         "--data",
         folder / "book.txt",
