@@ -33,7 +33,8 @@ contract: install
 # The README's figures on real data. REVIEWS holds imdb.train.tsv.gz, imdb.test.tsv.gz and mr.tsv, each
 # with the columns `text` and `label`; PRICES is a CSV file of daily bars from 2015 to 2019; PAIRS holds
 # Multi30k as train, val and test_2016_flickr, each .en and .de; PHOTOS holds train.jsonl, test.jsonl
-# and the folder images, WEIGHTS is a file of MobileNet's weights.
+# and the folder images, WEIGHTS is a file of MobileNet's weights; TEXTS holds the Penn Treebank as
+# ptb.train.txt.gz, ptb.valid.txt.gz and ptb.test.txt.gz, and tinyshakespeare.txt.gz.
 figures: install
 	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/imdb.yaml \
 		--data $(REVIEWS)/imdb.train.tsv.gz --test $(REVIEWS)/imdb.test.tsv.gz --run runs/imdb
@@ -58,6 +59,11 @@ figures: install
 		--backbone_weights $(WEIGHTS) --data $(PHOTOS)/train.jsonl --test $(PHOTOS)/test.jsonl \
 		--folder $(PHOTOS)/images --run runs/photographs
 	$(BIN)/python tests/benchmarks/translation_epoch.py $(PAIRS)/train.en+train.de
+	$(BIN)/rnn-apps train language --config tests/benchmarks/penn_treebank.yaml \
+		--data $(TEXTS)/ptb.train.txt.gz --validation $(TEXTS)/ptb.valid.txt.gz \
+		--test $(TEXTS)/ptb.test.txt.gz --run runs/penn_treebank
+	$(BIN)/rnn-apps train language --config tests/benchmarks/shakespeare.yaml \
+		--data $(TEXTS)/tinyshakespeare.txt.gz --run runs/shakespeare
 
 # Speed: layers, training epochs and exports, beside others; run it alone. Figures go to speed.json.
 # DATA may name other data than the built-in, as in DATA="sentiment=reviews.tsv translation=a.en+a.de".
