@@ -15,7 +15,7 @@ KINDS = (
     "float32", "float64", "int32", "int16", "int8", "uint8", "int64", "uint32", "uint64", "bool",
     "string",
 )  # fmt: skip
-APPLICATIONS = ("captioning", "forecasting", "sentiment", "translation")
+APPLICATIONS = ("captioning", "forecasting", "language", "sentiment", "translation")
 
 
 def write(folder, base=None, applications=APPLICATIONS):
