@@ -19,7 +19,7 @@ serve: install
 	$(BIN)/rnn-apps serve saved_models $(SERVE)
 
 test: install
-	$(BIN)/python -m pytest -n 2 -m "not real_data"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not real_data"
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ import threading
 
 MORE = (
     "FOLDER holds a folder for each model, which holds numbered versions; a new version is loaded "
-    "beside the old one and swapped in. A models.config in FOLDER is obeyed. Flags are named as "
+    "beside the old one and swapped in. A models.config that lies in FOLDER when the server "
+    "starts is obeyed, and followed from then on. Flags are named as "
     "those of tensorflow_model_server."
 )
 CONFIG_FILE = "models.config"
@@ -43,6 +44,8 @@ _FLAGS = (  # name, type or the default of a switch, metavar, help
     ("allow_version_labels_for_unavailable_models", bool, None, "labels may name versions that are "
         "not loaded yet; needed for any label when the server starts, and given for "
         "FOLDER/models.config"),
+    ("enable_signature_method_name_check", bool, None, "a signature's method must be that of the "
+        "request; exports of TensorFlow 2 classify and regress only without it"),
     ("monitoring_config_file", pathlib.Path, "FILE", "MonitoringConfig in text format"),
     ("saved_model_tags", str, "TAGS", "of the graph to load, with commas, by default serve"),
     ("tensorflow_intra_op_parallelism", int, "N", "threads of one operation; 0: its own choice"),

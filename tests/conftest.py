@@ -6,6 +6,8 @@ import itertools
 import pathlib
 import shutil
 import socket
+import subprocess
+import sys
 import types
 
 import keras
@@ -20,6 +22,16 @@ from rnn_apps.blocks import kernels
 
 _GOOD, _BAD = ("fine", "moving", "clever", "warm"), ("dull", "hollow", "loud", "tired")
 _THINGS = ("story", "cast", "music", "ending", "pace", "tone")
+
+
+# The files that take longest, in the order in which the workers of `make test` begin them.
+_LONG = ("test_templates.py", "test_readme.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the longest files, so that no worker is left with one when the other is done."""
+    order = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def reviews():
@@ -87,6 +99,62 @@ def serialized(examples):
         tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
         for row in features
     ]
+
+
+_ASK = """
+import sys
+import numpy as np, tensorflow as tf
+if "tensorflow_text" in sys.argv:
+    import tensorflow_text
+served = tf.saved_model.load(sys.argv[1]).signatures
+given, answers = dict(np.load(sys.argv[2])), {}
+signatures = sorted({name.split("/")[0] for name in given})
+assert sorted(served) == signatures, sorted(served)
+for signature in signatures:
+    inputs = {n.split("/")[1]: v for n, v in given.items() if n.startswith(signature + "/")}
+    for name, values in inputs.items():
+        if values.dtype.kind == "U":
+            inputs[name] = np.array([bytes.fromhex(value) for value in values], object)
+    count = len(next(iter(inputs.values())))
+    for size in (1, count):
+        for start in range(0, count, size):
+            batch = {n: tf.constant(v[start : start + size]) for n, v in inputs.items()}
+            for name, value in served[signature](**batch).items():
+                answers.setdefault(f"{size}/{signature}/{name}", []).append(value.numpy())
+known = {name.split(".")[0] for name in sys.modules} & {"rnn_apps", "tensorflow_text"}
+assert known == {"tensorflow_text"} & set(sys.argv), known
+answers = {name: np.concatenate(values) for name, values in answers.items()}
+np.savez(sys.argv[3], **{k: v.astype("S") if v.dtype == object else v for k, v in answers.items()})
+"""
+
+
+def answers_elsewhere(version, given, folder, *libraries):
+    """What an export answers in a process that knows TensorFlow and these libraries alone.
+
+    Args:
+        version: its folder.
+        given: {"signature/input": rows}, of every signature; texts as str or bytes.
+        folder: for files.
+        libraries: "tensorflow_text" or nothing.
+
+    Returns:
+        {"size/signature/output": array}, with all rows in batches of one and as one batch.
+    """
+    arrays = {name: np.asarray(values) for name, values in given.items()}
+    for name, values in arrays.items():
+        if values.dtype.kind in "UOS":  # numpy would drop zeros at the end of bytes
+            rows = given[name] if values.dtype.kind == "S" else values.tolist()
+            rows = [row.encode() if isinstance(row, str) else row for row in rows]
+            arrays[name] = np.array([row.hex() for row in rows])
+    np.savez(folder / "given.npz", **arrays)
+    files = [version, folder / "given.npz", folder / "answers.npz"]
+    subprocess.run(
+        [sys.executable, "-c", _ASK, *files, *libraries],
+        check=True,
+        cwd=folder,
+        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "0"},
+    )
+    return dict(np.load(folder / "answers.npz"))
 
 
 def tensors(inputs):
@@ -245,7 +313,8 @@ def free_port():
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
     """A server of copies of the ready-made exports, and of the model `sums`: `folder`, `url` of
-    REST, `address` of gRPC. Tests may publish further versions of `sums`, and of nothing else."""
+    REST, `address` of gRPC, the `server` itself. Tests may publish further versions of `sums`, and
+    of nothing else."""
     from rnn_apps.server.server import Server, Settings
 
     folder = tmp_path_factory.mktemp("served") / "models"
@@ -263,5 +332,5 @@ def served(tmp_path_factory):
     )
     server.start()
     url, address = (f"127.0.0.1:{port}" for port in (server.rest_port, server.grpc_port))
-    yield types.SimpleNamespace(folder=folder, url=f"http://{url}", address=address)
+    yield types.SimpleNamespace(folder=folder, url=f"http://{url}", address=address, server=server)
     server.stop()

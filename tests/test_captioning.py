@@ -3,15 +3,13 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import small_captioner, squares
+from conftest import answers_elsewhere, small_captioner, squares
 
 import rnn_apps
 from rnn_apps import export
@@ -327,36 +325,6 @@ def test_a_reloaded_model_goes_on_training(captioner, tmp_path):
     assert int(loaded.optimizer.iterations) > int(captioner.optimizer.iterations)
 
 
-_SERVE = """
-import base64, json, sys
-import numpy as np, tensorflow as tf, tensorflow_text
-served = tf.saved_model.load(sys.argv[1]).signatures
-pictures = [base64.b64decode(text) for text in json.load(open(sys.argv[2]))]
-answers = {}
-for size in (1, len(pictures)):
-    rows = {}
-    for start in range(0, len(pictures), size):
-        batch = tf.constant(pictures[start : start + size])
-        number = start + tf.range(len(batch))
-        parts = {
-            "serving_default": served["serving_default"](image_bytes=batch),
-            "attention": served["attention"](image_bytes=batch),
-            "n_best": served["n_best"](
-                image_bytes=batch,
-                beam_size=1 + number % 3,
-                length_penalty=tf.cast(number % 2, tf.float32),
-            ),
-        }
-        for signature, outputs in parts.items():
-            for name, value in outputs.items():
-                rows.setdefault(f"{signature}/{name}", []).append(value.numpy())
-    for name, values in rows.items():
-        answers[f"{size}/{name}"] = np.concatenate(values)
-assert not [name for name in sys.modules if name.startswith("rnn_apps")]
-np.savez(sys.argv[3], **{k: v.astype("S") if v.dtype == object else v for k, v in answers.items()})
-"""
-
-
 @pytest.fixture(scope="module")
 def exported(captioner, tmp_path_factory):
     """A published version, moved elsewhere after publishing."""
@@ -369,18 +337,16 @@ def exported(captioner, tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(exported, tmp_path_factory):
     """What the export answers in a process that knows TensorFlow and tensorflow-text alone."""
-    import base64
-
     folder = tmp_path_factory.mktemp("served")
-    texts = [base64.b64encode(picture).decode() for picture in REQUESTS]
-    (folder / "pictures.json").write_text(json.dumps(texts))
-    subprocess.run(
-        [sys.executable, "-c", _SERVE, exported, folder / "pictures.json", folder / "answers.npz"],
-        check=True,
-        cwd=folder,
-        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "0"},
-    )
-    return dict(np.load(folder / "answers.npz"))
+    number = np.arange(len(REQUESTS))
+    given = {
+        "serving_default/image_bytes": REQUESTS,
+        "attention/image_bytes": REQUESTS,
+        "n_best/image_bytes": REQUESTS,
+        "n_best/beam_size": (1 + number % 3).astype("int32"),
+        "n_best/length_penalty": (number % 2).astype("float32"),
+    }
+    return answers_elsewhere(exported, given, folder, "tensorflow_text")
 
 
 @pytest.mark.parametrize("size", [1, len(REQUESTS)])

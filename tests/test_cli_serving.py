@@ -25,6 +25,7 @@ FLAGS = (  # of tensorflow_model_server, which mean the same here
     "num_request_iterations_for_warmup", "allow_version_labels_for_unavailable_models",
     "monitoring_config_file", "saved_model_tags", "tensorflow_intra_op_parallelism",
     "tensorflow_inter_op_parallelism", "enable_grpc_healthcheck_service",
+    "enable_signature_method_name_check",
 )  # fmt: skip
 
 

@@ -2,19 +2,17 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import bars_of, prices, small_forecaster
+from conftest import answers_elsewhere, bars_of, prices, small_forecaster
 
 import rnn_apps
 from rnn_apps import data, export
-from rnn_apps.preprocessing import bar_examples, series, text
+from rnn_apps.preprocessing import bar_examples, series
 from rnn_apps.preprocessing.windows import SeriesWindows
 
 pytestmark = pytest.mark.usefixtures("plain_kernels")
@@ -536,29 +534,6 @@ def test_the_keras_file_answers_as_the_model_does(forecaster, tmp_path):
         assert int(loaded.optimizer.iterations) == int(forecaster.optimizer.iterations) > 0
 
 
-_SERVE = """
-import sys
-import numpy as np, tensorflow as tf
-served = tf.saved_model.load(sys.argv[1]).signatures
-given, answers = dict(np.load(sys.argv[2])), {}
-signatures = sorted({name.split("/")[0] for name in given})
-assert sorted(served) == signatures
-for signature in signatures:
-    inputs = {n.split("/")[1]: v for n, v in given.items() if n.startswith(signature + "/")}
-    for name, values in inputs.items():
-        if values.dtype.kind == "U":
-            inputs[name] = np.array([bytes.fromhex(value) for value in values], object)
-    count = len(next(iter(inputs.values())))
-    for size in (1, count):
-        for start in range(0, count, size):
-            batch = {n: tf.constant(v[start : start + size]) for n, v in inputs.items()}
-            for name, value in served[signature](**batch).items():
-                answers.setdefault(f"{size}/{signature}/{name}", []).append(value.numpy())
-assert not [name for name in sys.modules if name.startswith(("rnn_apps", "tensorflow_text"))]
-np.savez(sys.argv[3], **{name: np.concatenate(values) for name, values in answers.items()})
-"""
-
-
 def request_of(model):
     """Rows of all kinds: whole, with gaps, padded on the right, short, and empty."""
     rows = np.concatenate([bars_of(prices(), f"S{n % 4}")[:, -20:] for n in range(5)])
@@ -615,17 +590,7 @@ def served(request, forecaster, tmp_path_factory):
         **{f"closes/{n}": v for n, v in (beside | {"closes": asked["bars"][..., CLOSE]}).items()},
         "regress/inputs": serialized(asked),
     }
-    for name, values in given.items():
-        if values.dtype.kind in "UO":  # numpy would drop zeros at the end of bytes
-            given[name] = np.array([v.hex() for v in text.utf8(values.tolist())])
-    np.savez(folder / "given.npz", **given)
-    subprocess.run(
-        [sys.executable, "-c", _SERVE, moved, folder / "given.npz", folder / "answers.npz"],
-        check=True,
-        cwd=folder,
-        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "0"},
-    )
-    return model, asked, dict(np.load(folder / "answers.npz"))
+    return model, asked, answers_elsewhere(moved, given, folder)
 
 
 _WHOLE = ("serving_default", "paths")

@@ -10,12 +10,17 @@ import pytest
 from google.protobuf import text_format
 from small_models import warm_up_record, write_version
 from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.file_system_storage_path_source_pb2 import (
+    FileSystemStoragePathSourceConfig,
+)
 
 from rnn_apps.server.batching import Scheduler
 from rnn_apps.server.errors import ServingError
 from rnn_apps.server.loading import Loader
+from rnn_apps.server.model import Model
 from rnn_apps.server.models import Models, Polling
 
+ServableVersionPolicy = FileSystemStoragePathSourceConfig.ServableVersionPolicy
 FAST = Polling(file_system_poll_wait=0.05, max_num_load_retries=1, load_retry_interval=0.2)
 
 
@@ -173,6 +178,17 @@ def test_versions_that_come_while_requests_run_lose_none_and_never_go_back(serve
     thread.join()
     assert failed == []
     assert answers == sorted(answers) and set(answers) == {1, 2, 3, 4, 5}
+
+
+def test_versions_that_come_faster_than_they_load_do_not_pile_up(stock):
+    released = []
+    model = Model("m", Loader(), 0, 0.0, lambda *letter: released.append(letter[1]))
+    for number in range(1, 6):  # there is a new one before each step
+        model.aspire({number: stock / str(number)}, ServableVersionPolicy())
+        model.step(time.monotonic())
+        assert model.available == [number]
+    wait_for(lambda: released == [1, 2, 3, 4])
+    model.find(None, None).close()
 
 
 def test_a_model_whose_folder_goes_is_not_served_any_more(serve, folder):

@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "rnn_apps" / "server" / "page"
-APPLICATIONS = ("captioning", "forecasting", "sentiment", "translation")
+APPLICATIONS = ("captioning", "forecasting", "language", "sentiment", "translation")
 DESKTOP, PHONE = (1280, 900), (375, 740)
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(
@@ -370,6 +370,25 @@ def test_a_sentence_is_translated_with_a_map_of_its_words(page):
 
 
 @needs_browser
+def test_a_text_goes_on_and_its_next_words_are_shown_by_their_probability(page):
+    page.open("language")
+    page.type("I had hardly")
+    page.one("textarea").send_keys(Keys.ENTER)
+    shown = page.answered()
+    known = asked_over_rest(page.url, "language", "I had hardly")
+    assert page.texts(".bars div > span:first-child") == [
+        token.strip() for token in known["tokens"]
+    ]
+    assert f"{100 * known['probabilities'][0]:.1f}"[:2] in shown
+    first = page.one(".continued").text
+    assert first.startswith("I had hardly ") and len(first) > len("I had hardly ")
+    page.ask()
+    asked = [body for path, body in page.requests() if "signature_name" in body]
+    assert asked[-1]["signature_name"] == "generate"
+    assert asked[-1]["instances"][0]["seed"] == 1
+
+
+@needs_browser
 def test_any_other_model_is_asked_with_json_and_its_errors_are_shown_as_they_are(page):
     page.open("sums")
     assert json.loads(page.one("textarea").get_attribute("value")) == {
@@ -413,7 +432,7 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(page):
     page.open("sentiment")
     page.run("document.activeElement.blur()")
     reached = []
-    for _ in range(16):
+    for _ in range(17):
         page.driver.switch_to.active_element.send_keys(Keys.TAB)
         focused = page.driver.switch_to.active_element
         outline = focused.value_of_css_property("outline-style")

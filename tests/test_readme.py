@@ -25,6 +25,7 @@ RAW_INPUT = {
     "forecasting": "bars",
     "translation": "text",
     "captioning": "image_bytes",
+    "language": "text",
 }  # of instances that are no objects
 
 
@@ -134,6 +135,7 @@ def test_the_python_blocks_run_as_they_stand(tmp_path, monkeypatch, capsys):
     assert "seasonal naive" in printed
     assert "table of words" in printed
     assert "nearest neighbour" in printed
+    assert "Kneser-Ney 5-grams" in printed
     assert (tmp_path / "sentiment.keras").exists()
     assert (tmp_path / "saved_models" / "sentiment" / "1" / "saved_model.pb").exists()
 
@@ -149,6 +151,10 @@ def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
             lines = [f"{language} {n} is {n % 7} of {name}" for n in range(size)]
             pathlib.Path(f"{name}.{language}").write_text("\n".join(lines) + "\n")
     pathlib.Path("sentences.txt").write_text("en 1 is 2\n\nen 3\n")
+    lines = [
+        f"It was the {w} of lines, number {n % 9}" for n in range(200) for w in ("best", "last")
+    ]
+    pathlib.Path("book.txt").write_text("\n".join(lines) + "\n")
     pathlib.Path("album").mkdir()
     for number, (picture, captions) in enumerate(zip(*squares(), strict=True)):
         pathlib.Path("album", f"{number}.png").write_bytes(picture)
@@ -163,7 +169,7 @@ def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
             continue
         assert cli.main(shlex.split(line)[1:]) == 0, line
         ran += 1
-    assert ran == 21
+    assert ran == 25
     printed = capsys.readouterr().out
     assert "TF-IDF logistic regression" in printed
     assert "saved_models/sentiment/1" in printed
@@ -171,5 +177,6 @@ def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
     header = (tmp_path / "forecast.csv").read_text().split("\n")[0]
     assert header.startswith("series,date,q0.025,")
     assert (tmp_path / "looked.png").exists()
+    assert "It was the best of lines" in printed
     assert "photo.jpg\t" in printed and "album/11.png\t" in printed
     assert len((tmp_path / "translations.txt").read_text().splitlines()) == 3

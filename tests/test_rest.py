@@ -6,8 +6,10 @@ import json
 import queue
 import threading
 import time
+from concurrent import futures
 
 import numpy as np
+import pytest
 import requests
 import uvicorn
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -29,6 +31,7 @@ class Doubler:
         definition.inputs["x"].dtype = 1
         self.signature_defs = {"serving_default": definition}
         self.may_go = threading.Event()
+        self.threads = futures.ThreadPoolExecutor(4)
 
     def run(self, signature, inputs, outputs=None, deadline=None):
         x = inputs["x"]
@@ -37,6 +40,9 @@ class Doubler:
         if np.any(x == -2):
             raise OSError("/secret/path is broken")
         return {"y": 2 * x}
+
+    def submit(self, *request):
+        return self.threads.submit(self.run, *request)
 
 
 class OneModel:
@@ -78,8 +84,13 @@ def serving(**options):
         workers.close()
 
 
-def ask(url, values, **more):
-    return requests.post(url, json={"instances": values}, timeout=30, **more)
+def ask(url, values, spaces=0, **more):
+    body = json.dumps({"instances": values}) + " " * spaces
+    return requests.post(url, body, timeout=30, **more)
+
+
+# A small body is read at once, a large one by a worker: what is promised holds for both.
+small_and_large = pytest.mark.parametrize("spaces", [0, 3000])
 
 
 def error_of(response):
@@ -119,10 +130,11 @@ def test_bodies_may_be_gzipped_and_long_answers_are():
             assert message == "The body says that it is gzipped, but cannot be decompressed."
 
 
-def test_a_request_that_takes_too_long_gets_504_and_the_server_goes_on():
+@small_and_large
+def test_a_request_that_takes_too_long_gets_504_and_the_server_goes_on(spaces):
     with serving(timeout_seconds=0.3) as (servable, url, metrics):
         start = time.monotonic()
-        assert error_of(ask(url, [-1])) == (504, "Timed out waiting for notification")
+        assert error_of(ask(url, [-1], spaces)) == (504, "Timed out waiting for notification")
         assert 0.25 < time.monotonic() - start < 5
         assert ask(url, [1]).json() == {"predictions": [2.0]}
         servable.may_go.set()
@@ -143,10 +155,13 @@ def test_a_body_that_does_not_come_gets_504():
         assert ask(url, [1]).json() == {"predictions": [2.0]}
 
 
-def test_who_finds_no_room_is_told_at_once():
+@small_and_large
+def test_who_finds_no_room_is_told_at_once(spaces):
     with serving(workers=(1, 1)) as (servable, url, _):
         answers = queue.SimpleQueue()
-        threads = [threading.Thread(target=lambda: answers.put(ask(url, [-1]))) for _ in range(3)]
+        threads = [
+            threading.Thread(target=lambda: answers.put(ask(url, [-1], spaces))) for _ in range(3)
+        ]
         for thread in threads:
             thread.start()
         refused = answers.get(timeout=15)  # while one runs and one waits, for 20 seconds
@@ -159,9 +174,10 @@ def test_who_finds_no_room_is_told_at_once():
         assert ask(url, [1]).status_code == 200
 
 
-def test_a_fault_of_the_server_shows_neither_a_path_nor_a_stack(caplog):
+@small_and_large
+def test_a_fault_of_the_server_shows_neither_a_path_nor_a_stack(caplog, spaces):
     with serving() as (_, url, _):
-        response = ask(url, [-2])
+        response = ask(url, [-2], spaces)
     assert error_of(response) == (500, "The server failed at this request; its log says how.")
     assert "/secret/path" in caplog.text
 

@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import reviews, small_classifier
+from conftest import answers_elsewhere, reviews, serialized, small_classifier
 
 import rnn_apps
 from rnn_apps import blocks, data, export  # noqa: F401  blocks: registers layers
@@ -121,47 +119,16 @@ def test_a_reloaded_model_goes_on_training(trained, tmp_path):
     assert loaded.evaluate(*reviews(), verbose=0)[0] < before[0]
 
 
-_SERVE = """
-import json, sys
-import numpy as np, tensorflow as tf, tensorflow_text
-served = tf.saved_model.load(sys.argv[1]).signatures
-texts = json.load(open(sys.argv[2]))
-def example(text):
-    bytes_list = tf.train.BytesList(value=[text.encode()])
-    feature = {"text": tf.train.Feature(bytes_list=bytes_list)}
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-answers = {}
-for size in (1, len(texts)):
-    rows = {}
-    for start in range(0, len(texts), size):
-        batch = texts[start : start + size]
-        parts = {
-            "serving_default": served["serving_default"](text=tf.constant(batch)),
-            "classify": served["classify"](inputs=tf.constant([example(t) for t in batch])),
-            "attention": served["attention"](text=tf.constant(batch)),
-        }
-        for signature, outputs in parts.items():
-            for name, value in outputs.items():
-                rows.setdefault(f"{signature}/{name}", []).append(value.numpy())
-    for name, values in rows.items():
-        answers[f"{size}/{name}"] = np.concatenate(values)
-assert not [name for name in sys.modules if name.startswith("rnn_apps")]
-np.savez(sys.argv[3], **{k: v.astype("S") if v.dtype == object else v for k, v in answers.items()})
-"""
-
-
 @pytest.fixture(scope="module")
 def served(exported, tmp_path_factory):
     """What the export answers in a process that knows TensorFlow and tensorflow-text alone."""
     folder = tmp_path_factory.mktemp("served")
-    (folder / "texts.json").write_text(json.dumps(REQUESTS))
-    subprocess.run(
-        [sys.executable, "-c", _SERVE, exported, folder / "texts.json", folder / "answers.npz"],
-        check=True,
-        cwd=folder,
-        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "0"},
-    )
-    return dict(np.load(folder / "answers.npz"))
+    given = {
+        "serving_default/text": REQUESTS,
+        "attention/text": REQUESTS,
+        "classify/inputs": serialized([{"text": text} for text in REQUESTS]),
+    }
+    return answers_elsewhere(exported, given, folder, "tensorflow_text")
 
 
 @pytest.mark.parametrize("size", [1, len(REQUESTS)])

@@ -6,7 +6,9 @@ import time
 import numpy as np
 import pytest
 from small_models import texts, write_version
+from tensorflow_serving.apis import classification_pb2
 
+from rnn_apps.server import inference
 from rnn_apps.server.batching import Batching, Scheduler
 from rnn_apps.server.errors import ServingError
 from rnn_apps.server.loading import Loader
@@ -127,3 +129,19 @@ def test_whoever_waits_too_long_is_told_in_time(servable):
     servable.run("work", {"steps": steps})
     assert took < time.monotonic() - start
     assert took < 0.3
+
+
+def test_with_the_check_of_method_names_a_signature_answers_only_its_own_kind(folder, scheduler):
+    checked = Loader(scheduler=scheduler, check_method_names=True).load("m", 3, folder)
+    assert checked.run("", {"x": numbers(1)})["y"].tolist() == [4]
+    checked.signature_defs["serving_default"].method_name = "mine"
+    with pytest.raises(ServingError, match="method_name to be one of .* Was: mine") as refused:
+        checked.run("", {"x": numbers(1)})
+    assert refused.value.code == "INTERNAL"
+    for ask, kind in ((inference.classify, "classification"), (inference.regress, "regression")):
+        with pytest.raises(ServingError, match=f"^Expected {kind} signature") as refused:
+            ask(checked, classification_pb2.ClassificationRequest())
+        assert refused.value.code == "INVALID_ARGUMENT"
+    unchecked = Loader(scheduler=scheduler).load("m", 3, folder)
+    unchecked.signature_defs["serving_default"].method_name = "mine"
+    assert unchecked.run("", {"x": numbers(1)})["y"].tolist() == [4]

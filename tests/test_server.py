@@ -11,6 +11,7 @@ import requests
 import tensorflow as tf
 from small_models import write_version
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
@@ -67,6 +68,15 @@ def stub(server, kind=prediction_service_pb2_grpc.PredictionServiceStub):
     return kind(grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}"))
 
 
+def counted(server, name, model="m", **labels):
+    """What Prometheus reads of one of the server's counters of a model."""
+    for line in server.metrics.page().splitlines():
+        given = [f'"{model}"', *(f'{label}="{value}"' for label, value in labels.items())]
+        if line.startswith(f":tensorflow:serving:{name}{{") and all(each in line for each in given):
+            return int(line.split()[-1])
+    return 0
+
+
 def predict_request(steps=None):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "m"
@@ -103,7 +113,10 @@ def test_rest_and_grpc_answer_the_same(server):
 
 
 def test_whoever_finds_the_server_full_gets_503_or_resource_exhausted_at_once(server):
+    before = counted(server, "request_count", status="UNAVAILABLE")
     results = at_once(12, lambda: ask(server, 60).status_code)
+    refused = sum(status == 503 for status, _ in results)
+    assert counted(server, "request_count", status="UNAVAILABLE") == before + refused
     assert {status for status, _ in results} == {200, 503}
     assert max(seconds for status, seconds in results if status == 503) < 0.5
     assert sum(status == 200 for status, _ in results) >= 4
@@ -117,6 +130,36 @@ def test_whoever_finds_the_server_full_gets_503_or_resource_exhausted_at_once(se
     codes = [code for code, _ in at_once(12, call)]
     assert set(codes) <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
     assert codes.count("OK") >= 2 and codes.count("RESOURCE_EXHAUSTED") >= 1
+
+
+def test_both_protocols_count_how_long_a_model_ran(server):
+    for ask_one in (
+        lambda: ask(server, 1),
+        lambda: stub(server).Predict(predict_request(), timeout=10),
+    ):
+        before = counted(server, "runtime_latency_count", API="Predict", runtime="TF1")
+        ask_one()
+        assert counted(server, "runtime_latency_count", API="Predict", runtime="TF1") == before + 1
+
+
+def test_both_protocols_count_the_examples_of_a_request(served):
+    """`served` is the ready-made classifier among others."""
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = "sentiment", "classify"
+    for text in ("Not bad.", "Dull."):
+        feature = request.input.example_list.examples.add().features.feature["text"]
+        feature.bytes_list.value.append(text.encode())
+    body = {"signature_name": "classify", "examples": [{"text": "Not bad."}, {"text": "Dull."}]}
+    address = f"{served.url}/v1/models/sentiment:classify"
+    calls = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(served.address))
+    for ask_one in (
+        lambda: requests.post(address, json=body, timeout=20).json()["results"],
+        lambda: calls.Classify(request, timeout=20).result.classifications,
+    ):
+        before = counted(served.server, "request_example_count_total", "sentiment")
+        assert len(ask_one()) == 2
+        assert counted(served.server, "request_example_count_total", "sentiment") == before + 2
+        assert counted(served.server, "runtime_latency_count", "sentiment", API="Classify") > 0
 
 
 def test_a_request_that_takes_too_long_gets_504_or_deadline_exceeded(folder):

@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import pairs, small_translator
+from conftest import answers_elsewhere, pairs, small_translator
 
 import rnn_apps
 from rnn_apps import export
@@ -236,36 +234,6 @@ def test_a_reloaded_model_goes_on_training(translator, tmp_path):
     assert loaded.evaluate(SOURCES, TARGETS, verbose=0) < before
 
 
-_SERVE = """
-import json, sys
-import numpy as np, tensorflow as tf, tensorflow_text
-served = tf.saved_model.load(sys.argv[1]).signatures
-texts = json.load(open(sys.argv[2]))
-answers = {}
-for size in (1, len(texts)):
-    rows = {}
-    for start in range(0, len(texts), size):
-        batch = tf.constant(texts[start : start + size])
-        number = start + tf.range(len(batch))
-        parts = {
-            "serving_default": served["serving_default"](text=batch),
-            "attention": served["attention"](text=batch),
-            "n_best": served["n_best"](
-                text=batch,
-                beam_size=1 + number % 3,
-                length_penalty=tf.cast(number % 2, tf.float32),
-            ),
-        }
-        for signature, outputs in parts.items():
-            for name, value in outputs.items():
-                rows.setdefault(f"{signature}/{name}", []).append(value.numpy())
-    for name, values in rows.items():
-        answers[f"{size}/{name}"] = np.concatenate(values)
-assert not [name for name in sys.modules if name.startswith("rnn_apps")]
-np.savez(sys.argv[3], **{k: v.astype("S") if v.dtype == object else v for k, v in answers.items()})
-"""
-
-
 @pytest.fixture(scope="module")
 def exported(translator, tmp_path_factory):
     """A published version, moved elsewhere after publishing."""
@@ -279,14 +247,15 @@ def exported(translator, tmp_path_factory):
 def served(exported, tmp_path_factory):
     """What the export answers in a process that knows TensorFlow and tensorflow-text alone."""
     folder = tmp_path_factory.mktemp("served")
-    (folder / "texts.json").write_text(json.dumps(REQUESTS))
-    subprocess.run(
-        [sys.executable, "-c", _SERVE, exported, folder / "texts.json", folder / "answers.npz"],
-        check=True,
-        cwd=folder,
-        env={"PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "0"},
-    )
-    return dict(np.load(folder / "answers.npz"))
+    number = np.arange(len(REQUESTS))
+    given = {
+        "serving_default/text": REQUESTS,
+        "attention/text": REQUESTS,
+        "n_best/text": REQUESTS,
+        "n_best/beam_size": (1 + number % 3).astype("int32"),
+        "n_best/length_penalty": (number % 2).astype("float32"),
+    }
+    return answers_elsewhere(exported, given, folder, "tensorflow_text")
 
 
 @pytest.mark.parametrize("size", [1, len(REQUESTS)])

@@ -38,7 +38,7 @@ class TokenStreams(PlannedBatches):
     Example:
         >>> feed = TokenStreams(np.arange(1, 10), [0, 9], batch_size=2, steps=3, shuffle=False)
         >>> [targets.tolist() for _, targets in feed]
-        [[[2, 3, 4], [6, 7, 8]], [[5, 0, 0], [9, 0, 0]]]
+        [[[2, 3], [6, 7]], [[4, 5], [8, 9]]]
     """
 
     def __init__(self, values, row_splits, *, batch_size=32, steps=64, shuffle=True, seed=0):

@@ -32,6 +32,7 @@ class Front:
         if scope["type"] != "http" or not scope["raw_path"].startswith(_API):
             await self._application(scope, receive, send)
         elif scope["method"] == "POST" and self._workers.is_full():
+            self._api.count_refusal(scope["raw_path"].decode("latin-1"))
             await send(self._start)
             await send(self._body)
         else:

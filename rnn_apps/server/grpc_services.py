@@ -99,21 +99,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         """Answer a `PredictRequest`."""
         servable = self._servable(request.model_spec)
-        return inference.predict(servable, request, _deadline(context))
+        return inference.predict(servable, request, _deadline(context), self._metrics)
 
     @_answering
     @_counting
     def Classify(self, request, context):
         """Answer a `ClassificationRequest`."""
         servable = self._servable(request.model_spec)
-        return inference.classify(servable, request, _deadline(context))
+        return inference.classify(servable, request, _deadline(context), self._metrics)
 
     @_answering
     @_counting
     def Regress(self, request, context):
         """Answer a `RegressionRequest`."""
         servable = self._servable(request.model_spec)
-        return inference.regress(servable, request, _deadline(context))
+        return inference.regress(servable, request, _deadline(context), self._metrics)
 
     @_answering
     @_counting
@@ -121,7 +121,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Answer a `MultiInferenceRequest`."""
         first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
         servable = self._servable(first.model_spec)
-        return inference.infer_many(servable, request, _deadline(context))
+        return inference.infer_many(servable, request, _deadline(context), self._metrics)
 
     @_answering
     def GetModelMetadata(self, request, context):

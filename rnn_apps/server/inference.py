@@ -1,25 +1,26 @@
 """The requests of PredictionService, answered by one servable: messages in, messages out."""
 
+import time
+
 import numpy as np
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, predict_pb2, regression_pb2
 
 from rnn_apps.server import tensors
 from rnn_apps.server.errors import ServingError
-from rnn_apps.server.servable import DEFAULT_SIGNATURE
+from rnn_apps.server.servable import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 _EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of both
 
 
-def predict(servable, request, deadline: float | None = None):
+def predict(servable, request, deadline: float | None = None, counted=None):
     """Answer a `PredictRequest` with a `PredictResponse`.
 
     Args:
         servable: `Servable` that answers.
         request: the message.
         deadline: `time.monotonic()` at which the caller stops waiting.
+        counted: `Metrics` that the run is counted in, or None.
 
     Raises:
         ServingError: as `Servable.run`, or an input is not a tensor.
@@ -28,7 +29,8 @@ def predict(servable, request, deadline: float | None = None):
     signature = spec.signature_name or DEFAULT_SIGNATURE
     servable.check(signature, request.inputs.keys())
     inputs = {name: tensors.to_array(name, proto) for name, proto in request.inputs.items()}
-    outputs = servable.run(signature, inputs, request.output_filter, deadline)
+    run = _timed(servable, spec.name, "Predict", counted)
+    outputs = run(signature, inputs, request.output_filter, deadline)
     response = predict_pb2.PredictResponse()
     _fill_spec(response.model_spec, spec.name, signature, servable.version)
     for name, array in outputs.items():
@@ -36,31 +38,35 @@ def predict(servable, request, deadline: float | None = None):
     return response
 
 
-def classify(servable, request, deadline: float | None = None):
+def classify(servable, request, deadline: float | None = None, counted=None):
     """Answer a `ClassificationRequest` with a `ClassificationResponse`; see `predict`."""
     spec = request.model_spec
     _, fetched = _of_classes(servable, spec.signature_name)
     examples = serialized(request.input)
-    outputs = servable.run(spec.signature_name, {_EXAMPLES: examples}, fetched, deadline)
+    run = _timed(servable, spec.name, "Classify", counted)
+    outputs = run(spec.signature_name, {_EXAMPLES: examples}, fetched, deadline)
     response = classification_pb2.ClassificationResponse()
     _fill_spec(response.model_spec, spec.name, spec.signature_name, servable.version)
     _fill_classes(response.result, outputs, len(examples))
+    _count_examples(counted, spec.name, len(examples))
     return response
 
 
-def regress(servable, request, deadline: float | None = None):
+def regress(servable, request, deadline: float | None = None, counted=None):
     """Answer a `RegressionRequest` with a `RegressionResponse`; see `predict`."""
     spec = request.model_spec
     _, fetched = _of_values(servable, spec.signature_name)
     examples = serialized(request.input)
-    outputs = servable.run(spec.signature_name, {_EXAMPLES: examples}, fetched, deadline)
+    run = _timed(servable, spec.name, "Regress", counted)
+    outputs = run(spec.signature_name, {_EXAMPLES: examples}, fetched, deadline)
     response = regression_pb2.RegressionResponse()
     _fill_spec(response.model_spec, spec.name, spec.signature_name, servable.version)
     _fill_values(response.result, outputs["outputs"], len(examples))
+    _count_examples(counted, spec.name, len(examples))
     return response
 
 
-def infer_many(servable, request, deadline: float | None = None):
+def infer_many(servable, request, deadline: float | None = None, counted=None):
     """Answer a `MultiInferenceRequest` with a `MultiInferenceResponse`; see `predict`.
 
     All tasks are of one model and read the same examples; each has a signature of its own.
@@ -90,8 +96,9 @@ def infer_many(servable, request, deadline: float | None = None):
         _refuse("Input tensor must be the same for all Signatures.")
     examples = serialized(request.input)
     response = inference_pb2.MultiInferenceResponse()
+    run = _timed(servable, "".join(names), "MultiInference", counted)
     for task, signature, _, fetched in tasks:
-        outputs = servable.run(signature, {_EXAMPLES: examples}, fetched, deadline)
+        outputs = run(signature, {_EXAMPLES: examples}, fetched, deadline)
         result = response.results.add()
         spec = task.model_spec
         _fill_spec(result.model_spec, spec.name, spec.signature_name, servable.version)
@@ -99,7 +106,27 @@ def infer_many(servable, request, deadline: float | None = None):
             _fill_classes(result.classification_result, outputs, len(examples))
         else:
             _fill_values(result.regression_result, outputs["outputs"], len(examples))
+    _count_examples(counted, "".join(names), len(examples))
     return response
+
+
+def _timed(servable, model, api, counted):
+    """`servable.run`, whose time is counted where there is something to count it in."""
+    if counted is None:
+        return servable.run
+
+    def run(*request):
+        start = time.monotonic()
+        outputs = servable.run(*request)
+        counted.ran(model, api, time.monotonic() - start)
+        return outputs
+
+    return run
+
+
+def _count_examples(counted, model, number):
+    if counted is not None:
+        counted.examples(model, number)
 
 
 def serialized(source) -> np.ndarray:
@@ -132,11 +159,16 @@ def _merged(context, row):
     return merged.SerializeToString()
 
 
-def _definition(servable, signature, most_outputs, expected):
+def _definition(servable, signature, method, most_outputs, expected):
     name = signature or DEFAULT_SIGNATURE
     definition = servable.signature_defs.get(name)
     if definition is None:
         _refuse(f"No signature was found with the name: {name}")
+    if servable.checks_method_names and definition.method_name != method:
+        kind = "classification" if method == CLASSIFY else "regression"
+        _refuse(
+            f"Expected {kind} signature method_name to be {method}. Was: {definition.method_name}"
+        )
     if len(definition.inputs) != 1:
         _refuse("Expected one input Tensor.")
     if not 1 <= len(definition.outputs) <= most_outputs:
@@ -147,7 +179,7 @@ def _definition(servable, signature, most_outputs, expected):
 def _of_classes(servable, signature):
     """(name of the input's tensor, names of the outputs) of a signature for `classify`."""
     expected = "Expected one or two output Tensors, found {}"
-    definition = _definition(servable, signature, 2, expected)
+    definition = _definition(servable, signature, CLASSIFY, 2, expected)
     if _EXAMPLES not in definition.inputs:
         _lack("No classification inputs found in SignatureDef", definition)
     fetched = [name for name in ("classes", "scores") if name in definition.outputs]
@@ -162,7 +194,7 @@ def _of_classes(servable, signature):
 
 def _of_values(servable, signature):
     """(name of the input's tensor, names of the outputs) of a signature for `regress`."""
-    definition = _definition(servable, signature, 1, "Expected one output Tensor.")
+    definition = _definition(servable, signature, REGRESS, 1, "Expected one output Tensor.")
     if _EXAMPLES not in definition.inputs:
         _lack("No regression inputs found in SignatureDef", definition)
     if "outputs" not in definition.outputs:

@@ -28,6 +28,7 @@ class Loader:
         tags: of the graph in the SavedModel.
         enable_warm_up: run the stored requests before a version is served.
         warm_up_iterations: how often each.
+        check_method_names: refuse signatures whose method is not the request's.
         session_config: `ConfigProto` of the sessions.
         metrics: `Metrics` that warming up is counted in.
     """
@@ -38,6 +39,7 @@ class Loader:
     tags: tuple[str, ...] = ("serve",)
     enable_warm_up: bool = True
     warm_up_iterations: int = 1
+    check_method_names: bool = False
     session_config: object = None
     metrics: Metrics = dataclasses.field(default_factory=Metrics)
 
@@ -58,7 +60,9 @@ class Loader:
             if self.per_model_batching and (folder / BATCHING_FILE).is_file():
                 batching = batching_of(folder / BATCHING_FILE)
             if self.enable_warm_up:  # by itself, for a record need not be fit for a batch
-                self._warm_up(Servable(name, version, graph), folder)
+                checks = self.check_method_names
+                bare = Servable(name, version, graph, checks_method_names=checks)
+                self._warm_up(bare, folder)
         except (ValueError, OSError) as error:
             graph.close()
             message = f"{BATCHING_FILE} cannot be used: {str(error).split(': ', 1)[-1]}"
@@ -66,7 +70,7 @@ class Loader:
         except BaseException:
             graph.close()
             raise
-        return Servable(name, version, graph, self.scheduler, batching)
+        return Servable(name, version, graph, self.scheduler, batching, self.check_method_names)
 
     def _warm_up(self, servable, folder):
         where = f"{servable.name}/{servable.version}"  # what the real server calls its path

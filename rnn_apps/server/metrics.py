@@ -90,6 +90,15 @@ class Metrics:
         if status == "OK":
             self.observe(REQUEST_LATENCY, seconds * 1e6, model, api, entrypoint)
 
+    def ran(self, model, api, seconds):
+        """Counts one run of a model for a request; see `request`."""
+        self.observe(RUNTIME_LATENCY, seconds * 1e6, model, api, "TF1")
+
+    def examples(self, model, number):
+        """Counts the examples of one request to classify, to regress or to do both."""
+        self.observe(EXAMPLE_COUNTS, number, model)
+        self.count(EXAMPLE_COUNT_TOTAL, model, by=number)
+
     def page(self):
         """Returns all that was counted, as text in Prometheus's format."""
         with self._lock:

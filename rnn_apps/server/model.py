@@ -107,7 +107,7 @@ class Model:
         self._aspired = numbers
 
     def step(self, now: float) -> float | None:
-        """Load one version that is due, or else unload what is not wanted any more.
+        """Load one version that is due, and unload what is not wanted any more.
 
         A version that answers is only unloaded once a wanted one answers, or none is wanted.
 
@@ -125,11 +125,13 @@ class Model:
         due = [-number for next_try, number in waiting if next_try <= now]
         if due:
             self._load(max(due), now)
-            return now
+        # After a load too: versions may come so fast that there is always one more to load.
         unwanted = set(self._available) - self._aspired
         if unwanted and (not self._aspired or self._aspired & set(self._available)):
             for number in sorted(unwanted):
                 self._unload(number)
+        if due:
+            return now
         return min(waiting)[0] if waiting else None
 
     def _load(self, number, now):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
-from rnn_apps.server import inference, json_answers, json_examples, json_tensor, metrics
+from rnn_apps.server import inference, json_answers, json_examples, json_tensor
 from rnn_apps.server.errors import ServingError
 from rnn_apps.server.servable import DEFAULT_SIGNATURE
 
@@ -36,6 +36,31 @@ def predict(models, counted, target, body, deadline):
     Raises:
         ServingError: with the code and the words of TensorFlow Serving.
     """
+    servable, request = _read_predict(models, target, body)
+    start = time.monotonic()
+    outputs = servable.run(request.signature, request.inputs, None, deadline)
+    counted.ran(target.name, "Predict", time.monotonic() - start)
+    return json_answers.predict(outputs, request.by_row)
+
+
+def begin_predict(models, counted, target, body, deadline):
+    """As `predict`, but waits for nothing.
+
+    Returns:
+        (the `Future` of the outputs, a function that makes them the bytes of the answer's JSON).
+    """
+    servable, request = _read_predict(models, target, body)
+    start = time.monotonic()
+
+    def write(outputs):
+        counted.ran(target.name, "Predict", time.monotonic() - start)
+        return json_answers.predict(outputs, request.by_row)
+
+    return servable.submit(request.signature, request.inputs, None, deadline), write
+
+
+def _read_predict(models, target, body):
+    """(the servable, the `PredictRequest` that the JSON is)."""
     found = []
 
     def input_types(signature):
@@ -48,10 +73,7 @@ def predict(models, counted, target, body, deadline):
         return {key: type_name(info.dtype) for key, info in sorted(definition.inputs.items())}
 
     request = json_tensor.read_predict(body, input_types)
-    start = time.monotonic()
-    outputs = found[0].run(request.signature, request.inputs, None, deadline)
-    _count_run(counted, target, "Predict", start)
-    return json_answers.predict(outputs, request.by_row)
+    return found[0], request
 
 
 def type_name(number):
@@ -68,11 +90,7 @@ def classify(models, counted, target, body, deadline):
     """Answers a classify request; see `predict`."""
     request = classification_pb2.ClassificationRequest()
     servable = _read_examples(models, target, body, request)
-    start = time.monotonic()
-    result = inference.classify(servable, request, deadline).result
-    _count_run(counted, target, "Classify", start)
-    counted.observe(metrics.EXAMPLE_COUNTS, len(result.classifications), target.name)
-    counted.count(metrics.EXAMPLE_COUNT_TOTAL, target.name, by=len(result.classifications))
+    result = inference.classify(servable, request, deadline, counted).result
     return json_answers.classify(
         [
             [(each.label.encode(), each.score) for each in row.classes]
@@ -85,11 +103,7 @@ def regress(models, counted, target, body, deadline):
     """Answers a regress request; see `predict`."""
     request = regression_pb2.RegressionRequest()
     servable = _read_examples(models, target, body, request)
-    start = time.monotonic()
-    result = inference.regress(servable, request, deadline).result
-    _count_run(counted, target, "Regress", start)
-    counted.observe(metrics.EXAMPLE_COUNTS, len(result.regressions), target.name)
-    counted.count(metrics.EXAMPLE_COUNT_TOTAL, target.name, by=len(result.regressions))
+    result = inference.regress(servable, request, deadline, counted).result
     return json_answers.regress([each.value for each in result.regressions])
 
 
@@ -104,11 +118,6 @@ def _read_examples(models, target, body, request):
         raise ServingError("INVALID_ARGUMENT", message) from None
     request.input.CopyFrom(source)
     return models.find(target.name, target.version, target.label)
-
-
-def _count_run(counted, target, api, start):
-    microseconds = (time.monotonic() - start) * 1e6
-    counted.observe(metrics.RUNTIME_LATENCY, microseconds, target.name, api, "TF1")
 
 
 def status(models, target):

@@ -13,6 +13,8 @@ from rnn_apps.server.errors import ServingError
 from rnn_apps.server.saved_graph import SavedGraph
 
 DEFAULT_SIGNATURE = "serving_default"
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+METHODS = ("tensorflow/serving/predict", CLASSIFY, REGRESS)
 
 
 class Servable:
@@ -27,6 +29,8 @@ class Servable:
         graph: the loaded SavedModel.
         scheduler: runs requests; None runs each in the thread that asks.
         batching: which requests are run as one.
+        checks_method_names: whether a signature's method must be one of TensorFlow Serving's, and
+            that of the request.
     """
 
     def __init__(
@@ -36,9 +40,11 @@ class Servable:
         graph: SavedGraph,
         scheduler: Scheduler | None = None,
         batching: Batching | None = None,
+        checks_method_names: bool = False,
     ):
         self.name = name
         self.version = version
+        self.checks_method_names = checks_method_names
         self.signature_defs = graph.signature_defs
         self.graph, self._scheduler = graph, scheduler
         self._batching = batching or Batching()
@@ -65,9 +71,6 @@ class Servable:
         Raises:
             ServingError: with TensorFlow Serving's code and sentence.
         """
-        if self._scheduler is None:
-            definition, names = self._checked(signature, inputs, outputs)
-            return _runner(self.graph, definition, names)(inputs)
         future = self.submit(signature, inputs, outputs, deadline)
         try:
             return future.result(None if deadline is None else deadline - time.monotonic())
@@ -85,8 +88,13 @@ class Servable:
         """Let a request wait for its turn; as `run`, but returns a `Future` at once.
 
         A request that does not fit its signature, or for which there is no room, raises here.
+        Without a scheduler the request is run here, and the future is done.
         """
         definition, names = self._checked(signature, inputs, outputs)
+        if self._scheduler is None:
+            future = Future()
+            future.set_result(_runner(self.graph, definition, names)(inputs))
+            return future
         key = (signature or DEFAULT_SIGNATURE, tuple(names))
         queue = self._queues.get(key)
         if queue is None:
@@ -116,7 +124,14 @@ class Servable:
         name = signature or DEFAULT_SIGNATURE
         if name not in self.signature_defs:
             raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-        return self.signature_defs[name]
+        definition = self.signature_defs[name]
+        if self.checks_method_names and definition.method_name not in METHODS:
+            raise ServingError(
+                "INTERNAL",
+                "Expected prediction signature method_name to be one of "
+                f"{{{', '.join(METHODS)}}}. Was: {definition.method_name}",
+            )
+        return definition
 
     def _checked(self, signature, inputs, outputs):
         """(SignatureDef, sorted names of outputs) of a request, which is of the right types."""

@@ -68,6 +68,7 @@ class Settings:
     enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 1
     allow_version_labels_for_unavailable_models: bool = False
+    enable_signature_method_name_check: bool = False
     monitoring_config_file: Path | None = None
     saved_model_tags: str = "serve"
     tensorflow_intra_op_parallelism: int = 0
@@ -113,7 +114,7 @@ class Server:
             ).prometheus_config
         self._scheduler = Scheduler(
             threads_of(settings.batching_file),
-            settings.max_queued_requests,
+            settings.max_queued_requests + settings.rest_api_num_threads,  # as `Workers` let in
             settings.max_wait,
             self._observe,
         )
@@ -192,6 +193,7 @@ class Server:
             tags=tuple(settings.saved_model_tags.split(",")),
             enable_warm_up=settings.enable_model_warmup,
             warm_up_iterations=max(1, settings.num_request_iterations_for_warmup),
+            check_method_names=settings.enable_signature_method_name_check,
             session_config=config_pb2.ConfigProto(
                 intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
                 inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,

@@ -48,6 +48,28 @@ class Workers:
         future.add_done_callback(lambda _: self._places.release())
         return future
 
+    def begin(self, start) -> Future:
+        """Starts what another thread will finish; it takes a place here until it is done.
+
+        Args:
+            start: takes nothing; returns a `Future` at once.
+
+        Returns:
+            That future.
+
+        Raises:
+            ServingError: UNAVAILABLE, at once, where all places are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            raise self.refusal()
+        try:
+            future = start()
+        except BaseException:
+            self._places.release()
+            raise
+        future.add_done_callback(lambda _: self._places.release())
+        return future
+
     def _in_time(self, call, since):
         if self._max_wait is not None and time.monotonic() - since > self._max_wait:
             message = f"No turn came within {self._max_wait:g} s, the limit: try again later."

@@ -40,9 +40,9 @@ TEXTS = (
     "Worth every minute.",
     "It takes its time, and by the end you are glad that it did; few stories are told so well.",
 )
-BATCHING = (
-    "max_batch_size { value: 32 }\nbatch_timeout_micros { value: 1000 }\n"
-    "max_enqueued_batches { value: 100 }\nnum_batch_threads { value: 2 }\n"
+BATCHING = (  # a batch of all 16 clients: one core runs it, while the other reads and writes
+    "max_batch_size { value: 16 }\nbatch_timeout_micros { value: 2000 }\n"
+    "max_enqueued_batches { value: 100 }\nnum_batch_threads { value: 1 }\n"
 )
 _LOOP = """
 import sys, time

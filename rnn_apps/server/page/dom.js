@@ -73,3 +73,15 @@ export function wordsOf(pieces) {
   });
   return words;
 }
+
+// Shares as bars, the greatest first: `shares` is a list of [name, share].
+export function bars(title, shares) {
+  return element("div", { class: "bars" }, element("h2", null, title),
+    [...shares].sort((left, right) => right[1] - left[1]).map(([name, share]) => {
+      const fill = element("div", { class: "fill" });
+      fill.style.width = `${100 * share}%`;
+      return element("div", null, element("span", null, name),
+        element("span", { class: "track", "aria-hidden": "true" }, fill),
+        element("span", { class: "value" }, percent(share)));
+    }));
+}

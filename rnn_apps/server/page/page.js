@@ -4,6 +4,7 @@ import * as anyModel from "./any_model.js";
 import * as captioning from "./captioning.js";
 import { element, table } from "./dom.js";
 import * as forecasting from "./forecasting.js";
+import * as language from "./language.js";
 import * as rest from "./rest.js";
 import * as sentiment from "./sentiment.js";
 import * as translation from "./translation.js";
@@ -13,6 +14,7 @@ const APPLICATIONS = [
   [forecasting, "prices → what may follow"],
   [captioning, "a picture → its caption"],
   [translation, "a sentence → its translation"],
+  [language, "a text → how it may go on"],
   [anyModel, "a request → an answer"],
 ];
 const OFTEN = 3000; // milliseconds between two looks at the versions

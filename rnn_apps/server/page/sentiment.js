@@ -1,7 +1,7 @@
 // A text in; a gauge, the probability of each class and what was looked at out.
 
 import { asking, examples, textField } from "./asking.js";
-import { drawn, element, percent, wordsOf } from "./dom.js";
+import { bars, drawn, element, percent, wordsOf } from "./dom.js";
 import { ask, predict } from "./rest.js";
 
 const EXAMPLES = [
@@ -26,7 +26,7 @@ export function form(model) {
     const looked = model.signatures.attention
       ? await predict(model, "attention", text.field.value, exchanges) : null;
     return [
-      element("div", { class: "verdict" }, gauge(answer), bars(classes)),
+      element("div", { class: "verdict" }, gauge(answer), bars("How probable each is", classes)),
       looked?.tokens && attended(looked),
     ];
   }, { hint: "Enter asks, Shift + Enter begins a new line" });
@@ -64,17 +64,6 @@ function gauge({ label, score }) {
 function point(score) {
   const angle = (Math.PI / 2) * (1 - score);
   return `${(100 + 80 * Math.cos(angle)).toFixed(2)} ${(100 - 80 * Math.sin(angle)).toFixed(2)}`;
-}
-
-function bars(classes) {
-  return element("div", { class: "bars" }, element("h2", null, "How probable each is"),
-    [...classes].sort((left, right) => right[1] - left[1]).map(([name, share]) => {
-      const fill = element("div", { class: "fill" });
-      fill.style.width = `${100 * share}%`;
-      return element("div", null, element("span", null, name),
-        element("span", { class: "track", "aria-hidden": "true" }, fill),
-        element("span", { class: "value" }, percent(share)));
-    }));
 }
 
 function attended({ tokens, weights, length }) {
