@@ -205,7 +205,7 @@ def test_what_is_no_language_model_to_begin_with_is_refused(language, trained, t
 
 @pytest.fixture(scope="module")
 def simple(tmp_path_factory):
-    """The file of a language model whose cells are quick to trace, since thawing traces anew."""
+    """The file of a language model whose cells take little time."""
     path = tmp_path_factory.mktemp("simple") / "language.keras"
     language_model(num_layers=2, cell="simple_rnn").save(path)
     return path
@@ -244,9 +244,10 @@ def fitted(model, epochs, **options):
     return watch
 
 
-def test_layers_are_trained_along_from_the_head_down(simple):
+@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_layers_are_trained_along_from_the_head_down(simple, eager):
     model = classifier(simple)
-    model.compile(learning_rate=RATE)
+    model.compile(learning_rate=RATE, run_eagerly=eager)  # tracing takes seconds each time
     watch = fitted(model, 4)
     assert watch.moved() == [
         [True, False, False, False],
@@ -258,7 +259,7 @@ def test_layers_are_trained_along_from_the_head_down(simple):
 
 def test_all_layers_can_be_trained_from_the_beginning_and_each_at_its_rate(simple):
     model = classifier(simple, unfreeze=0, layer_rate=0.5)
-    model.compile(learning_rate=RATE)
+    model.compile(learning_rate=RATE, run_eagerly=True)
     watch = fitted(model, 1)
     assert watch.moved() == [[True] * 4]
     # A first step of Adam moves every weight that has a gradient by about its learning rate.
@@ -292,7 +293,7 @@ def test_a_resumed_training_ends_where_one_at_a_stretch_does(simple, tmp_path, e
 
     def compiled():
         model = classifier(simple, max_tokens=8)
-        model.compile(learning_rate=RATE)
+        model.compile(learning_rate=RATE, run_eagerly=epochs == 1)
         return model
 
     options = {"run": tmp_path / "run", "verbose": 0, "epochs": epochs + 1, "batch_size": 48}
