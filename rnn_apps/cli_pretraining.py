@@ -4,6 +4,7 @@ TensorFlow comes with the application that these functions are given.
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 _TEXTS = {"SentimentClassifier": "text"}
@@ -60,10 +61,11 @@ def spelled_out(arguments):
         >>> spelled_out(["--pretrain", "--seed", "3"])
         ['--pretrain={}', '--seed', '3']
     """
-    followed = zip(arguments, [*arguments[1:], "--"], strict=True)
-    alone = [one == "--pretrain" and after.startswith("--") for one, after in followed]
-    pairs = zip(arguments, alone, strict=True)
-    return [f"{one}={{}}" if is_alone else one for one, is_alone in pairs]
+    pairs = itertools.pairwise([*arguments, "--"])
+    return [
+        "--pretrain={}" if one == "--pretrain" and after.startswith("--") else one
+        for one, after in pairs
+    ]
 
 
 def with_language_model(cls, settings, splits, run, say):

@@ -71,7 +71,7 @@ def ask(version, requests, operations=OPERATIONS):
 
 
 def test_there_is_an_export_of_each_application():
-    names = ["captioning", "forecasting", "sentiment", "translation"]
+    names = ["captioning", "forecasting", "language", "sentiment", "translation"]
     assert [version.parent.name for version in EXPORTS] == names
 
 
