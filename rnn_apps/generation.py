@@ -14,6 +14,13 @@ from rnn_apps.preprocessing.text import BEGIN, END, PADDING, UNKNOWN, utf8
 NEVER_WRITTEN = (PADDING, UNKNOWN, BEGIN)
 """Ids that no answer holds."""
 
+SETTINGS = {
+    "length": tf.TensorSpec([None], tf.int32, name="length"),
+    "temperature": tf.TensorSpec([None], tf.float32, name="temperature"),
+    "seed": tf.TensorSpec([None], tf.int32, name="seed"),
+}
+"""What a request to continue a text holds beside the text."""
+
 _COLDEST = 1e-6  # a temperature at which the likeliest token has all of the probability
 
 
@@ -104,15 +111,10 @@ class Generator:
             str, never empty.
         """
         how = tf.constant([float(temperature)]), tf.constant([seed]), top_k, top_p
-
-        @functools.partial(tf.function, autograph=False)
-        def one(last, state, written):
-            return self.draw(last, state, tf.constant([1]), *how, written)
-
         prompt = self.read(tf.constant(utf8([text])))
         last, state, ids, shown = prompt.last, prompt.state, [], ""
         while len(ids) < length and END not in ids:
-            found = one(last, state, tf.constant(len(ids)))
+            found = self._draw_one(last, state, tf.constant([1]), *how, tf.constant(len(ids)))
             last, state = found.token_ids[:, 0], found.state
             ids.append(int(last[0]))
             so_far = found._replace(token_ids=tf.constant([ids]), lengths=tf.constant([len(ids)]))
@@ -124,6 +126,10 @@ class Generator:
             if so_far != shown:
                 yield so_far[len(shown) :]
                 shown = so_far
+
+    @functools.cached_property
+    def _draw_one(self):
+        return tf.function(self.draw, autograph=False)
 
     def draw(self, last, state, length, temperature, seed, top_k, top_p, written=0):
         """Draws tokens behind the last one.
@@ -199,13 +205,25 @@ def check(length, longest, temperature, top_k, top_p, beams):
             f"temperature={temperature!r} is out of range; give 1 for the model's own "
             "probabilities, less for likelier tokens, 0 for always the likeliest."
         )
-    for name, value in (("top_k", top_k), ("beams", beams)):
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name}={value!r} is out of range; give 1 or more, or None.")
+    check_counts(top_k=top_k, beams=beams)
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(
             f"top_p={top_p!r} is out of range; give a share above 0 and at most 1, or None."
         )
+
+
+def check_counts(**counts):
+    """Refuses a number that is not 1 or more; None stands for none.
+
+    Raises:
+        ValueError: if one of them is not so.
+
+    Example:
+        >>> check_counts(steps=64, sampled_words=None)
+    """
+    for name, value in counts.items():
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name}={value!r} is out of range; give 1 or more.")
 
 
 def records(texts, answers):

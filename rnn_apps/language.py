@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnn_apps import data, generation, language_reports
+from rnn_apps import data, generation, language_reports, writing
 from rnn_apps.application import Application
 from rnn_apps.blocks.carried_state import CarriedState
 from rnn_apps.blocks.log_probabilities import token_log_probabilities
@@ -20,12 +20,6 @@ from rnn_apps.generation import NEVER_WRITTEN, Generator
 from rnn_apps.preprocessing.levels import TextTokenizer
 from rnn_apps.preprocessing.streams import TokenStreams
 from rnn_apps.preprocessing.text import PADDING
-
-_GENERATION = {
-    "length": tf.TensorSpec([None], tf.int32, name="length"),
-    "temperature": tf.TensorSpec([None], tf.float32, name="temperature"),
-    "seed": tf.TensorSpec([None], tf.int32, name="seed"),
-}
 
 
 @keras.saving.register_keras_serializable(package="rnn_apps")
@@ -107,6 +101,8 @@ class LanguageModel(Application):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
+        generation.check(1, longest, 1.0, top_k, top_p, None)
+        generation.check_counts(steps=steps, shown=shown, sampled_words=sampled_words)
         self.level = level
         self.vocabulary_size = vocabulary_size
         self.line_breaks = line_breaks
@@ -233,9 +229,8 @@ class LanguageModel(Application):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Keras's hook: cross-entropy in nats per token, and what layers have added."""
         if self.loss is not None:
-            real = y != PADDING
-            logits = self.embedding.logits(tf.boolean_mask(y_pred, real))
-            return super().compute_loss(x, tf.boolean_mask(y, real), logits, None, training)
+            seen = writing.at_real_places(self.embedding, y_pred, y, None)
+            return super().compute_loss(x, *seen, training)
         output = (y_pred, y, self.embedding.embeddings, self.embedding.bias)
         if training and self.sampled_words:
             entropy = sampled_loss(
@@ -245,6 +240,12 @@ class LanguageModel(Application):
             entropy = vocabulary_loss(*output, mask=y != PADDING, training=training)
         return tf.add_n([entropy, *self.losses])
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Keras's hook: metrics of `compile` see logits, and no padding."""
+        if len(self.metrics) > 1:  # more than the loss
+            y, y_pred, sample_weight = writing.at_real_places(self.embedding, y_pred, y, None)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """The loss on continuous streams, and the perplexity, which is its exponential."""
         found = super().evaluate(x, y, batch_size, **kwargs)
@@ -252,7 +253,7 @@ class LanguageModel(Application):
             found["perplexity"] = float(np.exp(found["loss"]))
         return found
 
-    @property
+    @functools.cached_property
     def generator(self):
         """What reads and continues texts: `rnn_apps.generation.Generator`."""
         return Generator(self.tokenizer, self.hidden, self.embedding.logits)
@@ -328,7 +329,7 @@ class LanguageModel(Application):
         settings = {"length": [20], "temperature": [1.0], "seed": [0]}
         asked = [one | settings for one in examples]
         return super().endpoints() | {
-            "generate": Endpoint(self.continuations, self.request | _GENERATION, asked),
+            "generate": Endpoint(self.continuations, self.request | generation.SETTINGS, asked),
             "score": Endpoint(self.score, self.request, examples),
         }
 
@@ -371,11 +372,11 @@ class LanguageModel(Application):
         generation.check(length, self.longest, temperature, top_k, top_p, beams)
         texts = data.as_columns(x, features=("text",))["text"]
         request = {"text": texts, "length": np.full(len(texts), length)}
-        specs = self.request | {"length": _GENERATION["length"]}
+        specs = self.request | {"length": generation.SETTINGS["length"]}
         if beams is None:
             request["temperature"] = np.full(len(texts), temperature)
             request["seed"] = seed + np.arange(len(texts))
-            specs = self.request | _GENERATION
+            specs = self.request | generation.SETTINGS
             function = functools.partial(self.continuations, top_k=top_k, top_p=top_p)
         else:
             function = functools.partial(self.generator.searched, beams=beams)
@@ -418,8 +419,7 @@ class LanguageModel(Application):
 
     def records(self, x, answers):
         """A row for each next token of each text, best first."""
-        texts = data.as_columns(x, features=("text",))["text"]
-        return generation.records(texts, answers)
+        return generation.records(data.as_columns(x, features=("text",))["text"], answers)
 
     def report(self, x, y=None, *, train=None, beside=None, source="", seed=0):
         """Judges the model by perplexity, beside n-grams of the same tokens.

@@ -224,6 +224,26 @@ def test_a_setting_out_of_its_range_is_refused(language_model, how, message):
         language_model.generate(["the"], **how)
 
 
+@pytest.mark.parametrize(
+    "options", [{"steps": 0}, {"shown": 0}, {"sampled_words": 0}, {"top_p": 2}]
+)
+def test_a_setting_of_the_model_out_of_its_range_is_refused(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=name):
+        small_language_model(**options)
+
+
+def test_metrics_of_keras_see_the_real_tokens_alone(language_model, tmp_path):
+    language_model.save(tmp_path / "model.keras")
+    model = rnn_apps.load_model(tmp_path / "model.keras")
+    loss = model.evaluate(VERSES, batch_size=7, verbose=0)
+    own = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(loss=own, metrics=["sparse_categorical_accuracy"])
+    found = model.evaluate(VERSES, batch_size=7, return_dict=True, verbose=0)
+    assert 0.8 < found["sparse_categorical_accuracy"] < 1
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-4)
+
+
 def test_sample_weights_are_refused(language_model):
     with pytest.raises(ValueError, match="sample weights"):
         language_model.fit(VERSES, sample_weight=np.ones(len(VERSES)), verbose=0)

@@ -169,7 +169,7 @@ def test_every_command_runs_as_it_stands(a_place_with_prices, tmp_path, capsys):
             continue
         assert cli.main(shlex.split(line)[1:]) == 0, line
         ran += 1
-    assert ran == 25
+    assert ran == 26
     printed = capsys.readouterr().out
     assert "TF-IDF logistic regression" in printed
     assert "saved_models/sentiment/1" in printed
