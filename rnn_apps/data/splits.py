@@ -89,7 +89,9 @@ def load(
     check_fractions(fractions)
     names = column_names(features, columns)
     given = {"train": source, "validation": validation, "test": test}
-    found, notes = read_splits(given, lambda data, wanted: _read(data, names, wanted, bad_rows))
+    found, notes = read_splits(
+        given, lambda data, wanted: read_named(data, names, wanted, bad_rows)
+    )
     return divide(found, next(iter(names)), fractions, seed, name=name_of(given), notes=notes)
 
 
@@ -237,8 +239,18 @@ def _name(data):
     return text if text == "builtin" or text.startswith("tfds:") else Path(text).name
 
 
-def _read(data, names, wanted, bad_rows):
-    """Returns a dict from split to columns, and remarks; a file is whatever is wanted first."""
+def read_named(data, names, wanted, bad_rows):
+    """Reads what is named "builtin", "tfds:NAME" or by the path of a table.
+
+    Args:
+        data: the name.
+        names: a dict from feature to the column that holds it.
+        wanted: names of splits; a table is whatever is wanted first.
+        bad_rows: "stop" or "skip", as of `load`.
+
+    Returns:
+        A dict from split to columns, and remarks.
+    """
     data = os.fspath(data)
     if data == "builtin":
         from rnn_apps.data.reviews import BuiltinReviews

@@ -15,6 +15,7 @@ from rnn_apps.data.splits import (
     hold_out,
     name_of,
     part,
+    read_named,
     read_splits,
 )
 
@@ -112,25 +113,18 @@ def load_texts(
 def _read(data, names, wanted, bad_rows):
     """Returns a dict from split to columns, and remarks; a file is whatever is wanted first."""
     data = os.fspath(data)
-    if data == "builtin":
-        from rnn_apps.data.reviews import BuiltinReviews
-
-        return tfds.read_builtin(BuiltinReviews, names, wanted), ()
-    if data.startswith("tfds:"):
-        return tfds.read(data.removeprefix("tfds:"), names, wanted)
+    if data == "builtin" or data.startswith("tfds:") or files.is_table(data):
+        return read_named(data, names, wanted, bad_rows)
     if text_files.is_text(data):
         return {wanted[0]: _column([files.read_text(data)])}, ()
     if Path(data).is_dir():
         found, notes = text_files.read_folder(Path(data), wanted, bad_rows=bad_rows)
         return {split: _column(texts) for split, texts in found.items()}, notes
-    if not files.is_table(data):
-        raise ValueError(
-            f"{data} is neither a folder that is there nor a file of texts by its name; name a "
-            ".txt, .csv, .tsv or .jsonl file (each also with .gz), a folder of .txt files, "
-            "'tfds:NAME' or 'builtin'."
-        )
-    columns, notes = files.read(data, names, bad_rows=bad_rows)
-    return {wanted[0]: columns}, notes
+    raise ValueError(
+        f"{data} is neither a folder that is there nor a file of texts by its name; name a .txt, "
+        ".csv, .tsv or .jsonl file (each also with .gz), a folder of .txt files, 'tfds:NAME' or "
+        "'builtin'."
+    )
 
 
 def _column(texts):
