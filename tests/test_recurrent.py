@@ -328,3 +328,25 @@ def test_memory_needs_gates():
     for cell in ("simple_rnn", keras.layers.GRUCell(4)):
         with pytest.raises(ValueError, match="'lstm' or 'gru'"):
             RecurrentStack(cell, 4, memory=10)
+
+
+@pytest.mark.parametrize("path", ["plain", "halves", "keras"])
+def test_dropped_weights_are_the_same_at_all_steps_of_a_batch_and_others_in_the_next(path):
+    """A batch with dropped weights is what a stack with those weights at zero gives."""
+    stack = recurrent.RecurrentStack("gru", 6, weight_dropout=0.5, seed=3)
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32"))
+    stack.build(x.shape)
+    (layer,) = stack.forward_layers
+    kept = keras.random.SeedGenerator(3)
+    whole = layer.cell.recurrent_kernel.numpy()
+    plain = recurrent.RecurrentStack("gru", 6)
+    plain.build(x.shape)
+    for _ in range(2):
+        plain.set_weights(layer.cell.get_weights())
+        (other,) = plain.forward_layers
+        other.cell.recurrent_kernel.assign(keras.random.dropout(whole, 0.5, seed=kept))
+        assert not np.allclose(other.cell.recurrent_kernel, whole)
+        with kernels.use(path):
+            np.testing.assert_allclose(stack(x, training=True), plain(x), atol=1e-5)
+    plain.set_weights(layer.cell.get_weights())
+    np.testing.assert_allclose(stack(x), plain(x), atol=1e-6)
