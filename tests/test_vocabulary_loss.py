@@ -101,6 +101,26 @@ def test_a_variable_is_a_table_and_half_precision_goes_in():
     assert tape.gradient(loss, table).shape == (V, E)
 
 
+def test_in_bfloat16_the_products_of_training_are_too_and_nothing_else():
+    hidden = tf.cast(HIDDEN, tf.bfloat16)
+    mask = MASK.astype("float32")
+
+    def rounded(values, table, bias):
+        return plain(tf.cast(tf.cast(values, tf.bfloat16), tf.float32), table, bias, mask, 0.1)
+
+    settings = {"mask": MASK, "label_smoothing": 0.1, "chunk": 4}
+    judged = vocabulary_loss(hidden, TARGETS, TABLE, BIAS, training=False, **settings)
+    expected, slopes = with_gradients(rounded)
+    np.testing.assert_allclose(judged, expected, atol=1e-5)
+    value, gradients = with_gradients(
+        lambda h, t, b: vocabulary_loss(tf.cast(h, tf.bfloat16), TARGETS, t, b, **settings)
+    )
+    assert 1e-6 < abs(float(value - expected)) < 2e-2
+    for ours, theirs in zip(gradients, slopes, strict=True):
+        distance = np.linalg.norm(tf.convert_to_tensor(ours) - theirs)
+        assert 0 < distance < 0.02 * np.linalg.norm(theirs)
+
+
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="label_smoothing"):
         vocabulary_loss(HIDDEN, TARGETS, TABLE, label_smoothing=1.0)

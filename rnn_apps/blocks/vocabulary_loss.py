@@ -25,8 +25,12 @@ def vocabulary_loss(
     probabilities' own: with p the softmax and y the target,
     d hidden = p · table - (1 - ε) table[y] - ε mean(table), and likewise for the table and bias.
 
+    Everything is computed in float32. In training the three products of a chunk alone are bfloat16
+    where `hidden` is, as under the policy "mixed_bfloat16": nearly twice as fast on a processor
+    with instructions for it.
+
     Args:
-        hidden: floating (…, E), such as (B, U, E); computed with in float32.
+        hidden: floating (…, E), such as (B, U, E).
         targets: int32 (…), ids in [0, V); anything where the mask is False.
         table: floating (V, E), the output projection, or tied embeddings.
         bias: floating (V,), or None.
@@ -64,22 +68,24 @@ def vocabulary_loss(
         real = tf.where(tf.reshape(tf.cast(mask, tf.bool), [-1]))[:, 0]
         rows, targets = tf.gather(rows, real), tf.gather(targets, real)
         weights = None if weights is None else tf.gather(weights, real)
-    rows = tf.cast(rows, tf.float32)
-    loss = _loss(label_smoothing, chunk, training, weights)
-    return loss(rows, table, bias, targets)
+    settings = {"weights": weights, "smoothing": label_smoothing, "chunk": chunk}
+    settings["precision"] = tf.float32
+    if training and hidden.dtype == tf.bfloat16:
+        settings["precision"] = tf.bfloat16
+    return _loss(training, settings)(tf.cast(rows, tf.float32), table, bias, targets)
 
 
-def _loss(smoothing, chunk, training, weights):
+def _loss(training, settings):
     """Returns `(rows, table, bias, targets) -> mean loss`, with its own gradient in training."""
 
-    def value(rows, table, bias, targets):
-        return _through_chunks(rows, table, bias, targets, weights, smoothing, chunk, False)[0]
+    def value(*tensors):
+        return _through_chunks(*tensors, training=False, **settings)[0]
 
     @tf.custom_gradient
     def value_with_gradient(*tensors):
         # what is computed for the gradient must not be watched by an eager tape
         tensors = [tf.stop_gradient(tensor) for tensor in tensors]
-        loss, *gradients = _through_chunks(*tensors, weights, smoothing, chunk, True)
+        loss, *gradients = _through_chunks(*tensors, training=True, **settings)
 
         def gradient(upstream):
             return *(upstream * g for g in gradients), None
@@ -89,10 +95,11 @@ def _loss(smoothing, chunk, training, weights):
     return value_with_gradient if training else value
 
 
-def _through_chunks(rows, table, bias, targets, weights, smoothing, chunk, training):
+def _through_chunks(rows, table, bias, targets, *, weights, smoothing, chunk, precision, training):
     """Returns the mean loss and, in training, its gradients to rows, table and bias."""
     count = tf.shape(rows)[0]
-    kernel = tf.transpose(table)  # (E, V), made once: a product with a transpose is slower
+    factor = tf.cast(table, precision)
+    kernel = tf.transpose(factor)  # (E, V), made once: a product with a transpose is slower
     mean_row, mean_bias = tf.reduce_mean(table, 0), tf.reduce_mean(bias)
 
     def weighted(values, start=0, end=None):
@@ -104,19 +111,22 @@ def _through_chunks(rows, table, bias, targets, weights, smoothing, chunk, train
     def body(start, total, *gradients):
         end = start + chunk
         h, y = rows[start:end], targets[start:end]
-        logits = tf.matmul(h, kernel) + bias  # (chunk, V)
+        factors = tf.cast(h, precision)
+        logits = tf.cast(tf.matmul(factors, kernel), tf.float32) + bias  # (chunk, V)
         p = tf.nn.softmax(logits)
         log_sum = tf.reduce_max(logits, -1) - tf.math.log(tf.reduce_max(p, -1))
-        of_target = tf.reduce_sum(h * tf.gather(table, y), -1) + tf.gather(bias, y)
+        of_target = tf.gather(logits, y, batch_dims=1)
         of_all = tf.linalg.matvec(h, mean_row) + mean_bias
         losses = log_sum - (1 - smoothing) * of_target - smoothing * of_all
         total += tf.reduce_sum(weighted(losses, start, end))
         if training:
             d_rows, d_table, d_bias = gradients
             p = weighted(p, start, end)
-            d_rows = d_rows.write(start // chunk, tf.matmul(p, table))
-            d_table += tf.matmul(p, h, transpose_a=True)
-            gradients = d_rows, d_table, d_bias + tf.reduce_sum(p, 0)
+            d_bias += tf.reduce_sum(p, 0)
+            p = tf.cast(p, precision)
+            d_rows = d_rows.write(start // chunk, tf.cast(tf.matmul(p, factor), tf.float32))
+            d_table += tf.cast(tf.matmul(p, factors, transpose_a=True), tf.float32)
+            gradients = d_rows, d_table, d_bias
         return start + chunk, total, *gradients
 
     gradients = ()
