@@ -73,6 +73,16 @@ class Generator:
         shape = tf.concat([tf.shape(token_ids), [logits.shape[-1]]], 0)
         return tf.reshape(logits, shape), state, None
 
+    def likeliest(self, text, count):
+        """The likeliest next tokens of raw texts, string (B,), and their probabilities, (B, K)."""
+        prompt = self.read(text)
+        logits, _, _ = self.step(prompt.last[:, None], prompt.state)
+        shares = tf.nn.softmax(logits[:, 0])
+        never = tf.reduce_sum(tf.one_hot(NEVER_WRITTEN, shares.shape[1]), 0) > 0
+        count = min(count, shares.shape[1] - len(NEVER_WRITTEN))
+        found, ids = tf.math.top_k(tf.where(never, -1.0, shares), count)
+        return {"tokens": self.tokenizer.surfaces(ids), "probabilities": found}
+
     def drawn(self, text, length, temperature, seed, top_k, top_p):
         """Continues raw texts, string (B,), by drawing; arguments as of `draw`."""
         prompt = self.read(text)

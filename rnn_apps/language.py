@@ -12,11 +12,11 @@ from rnn_apps.application import Application
 from rnn_apps.blocks.carried_state import CarriedState
 from rnn_apps.blocks.log_probabilities import token_log_probabilities
 from rnn_apps.blocks.recurrent import RecurrentStack
-from rnn_apps.blocks.sampled_loss import sampled_loss
+from rnn_apps.blocks.sampled_loss import sampled_loss, shares_of
 from rnn_apps.blocks.tied_embedding import TiedEmbedding
 from rnn_apps.blocks.vocabulary_loss import vocabulary_loss
 from rnn_apps.export import Endpoint, graph_of
-from rnn_apps.generation import NEVER_WRITTEN, Generator
+from rnn_apps.generation import Generator
 from rnn_apps.preprocessing.levels import TextTokenizer
 from rnn_apps.preprocessing.streams import TokenStreams
 from rnn_apps.preprocessing.text import PADDING
@@ -27,8 +27,7 @@ class LanguageModel(Application):
     """Predicts each token of a text from all tokens before it.
 
     Token ids → embedding → recurrent stack → the embedding again, as the output projection. It
-    trains on continuous streams of text by truncated backpropagation through time: the state goes
-    from batch to batch. A request always begins with an empty state.
+    trains on continuous streams by truncated backpropagation through time; a request begins anew.
 
     Args:
         level: "subword", "word" or "character": what a token is.
@@ -38,8 +37,8 @@ class LanguageModel(Application):
         cell: "lstm", "gru" or "simple_rnn".
         units: int, units of each recurrent layer.
         num_layers: int, recurrent layers.
-        embedding_dim: int or None, size of a token's vector; None for `units`. Where the two
-            differ, the last state is projected to it.
+        embedding_dim: int, size E of a vector, to which states are projected; None for `units`.
+        embedding_scale: float, what goes in is multiplied by; None for √E, 1 for `optimizer="sgd"`.
         residual: bool, whether a layer's input is added to its output.
         dropout: float, dropout of what enters each recurrent layer and of what leaves the last,
             the same at every step of a batch (Gal and Ghahramani, 2016).
@@ -50,8 +49,8 @@ class LanguageModel(Application):
         activation_penalty: float, weight in the loss of the mean square of the outputs that
             dropout leaves (the same, section 4.3).
         change_penalty: float, likewise of the mean square of their change from step to step.
-        sampled_words: int or None. If given, training compares each token with so many that are
-            drawn for each batch, instead of with the whole vocabulary.
+        sampled_words: int or None. If given, training compares each token with so many, drawn
+            for each batch by their frequencies, instead of with the whole vocabulary.
         steps: int, steps of backpropagation through time: the tokens of each stream in a batch.
         shown: int, how many next tokens an answer names.
         longest: int, the most tokens of a continuation.
@@ -84,6 +83,7 @@ class LanguageModel(Application):
         units: int = 256,
         num_layers: int = 1,
         embedding_dim: int | None = None,
+        embedding_scale: float | None = None,
         residual: bool = False,
         dropout: float = 0.2,
         embedding_dropout: float = 0.0,
@@ -111,6 +111,7 @@ class LanguageModel(Application):
         self.units = units
         self.num_layers = num_layers
         self.embedding_dim = embedding_dim
+        self.embedding_scale = embedding_scale
         self.residual = residual
         self.dropout = dropout
         self.embedding_dropout = embedding_dropout
@@ -138,16 +139,22 @@ class LanguageModel(Application):
         return data.load_texts(source, **options)
 
     def learn(self, columns):
-        """Learns the tokens."""
+        """Learns the tokens, and how often each stands there if words are to be drawn."""
         self.tokenizer.adapt(columns["text"])
-        return {"num_pieces": self.tokenizer.num_pieces}
+        counts = language_reports.counts(self, columns["text"]) if self.sampled_words else None
+        return {"num_pieces": self.tokenizer.num_pieces, "counts": counts}
 
-    def assemble(self, num_pieces):
+    def assemble(self, num_pieces, counts=None):
         """Makes the layers and builds them."""
         settings = {"dtype": self.dtype_policy}
         width = self.embedding_dim or self.units
         self.embedding = TiedEmbedding(
-            num_pieces, width, row_dropout=self.embedding_dropout, name="embedding", **settings
+            num_pieces,
+            width,
+            scale=self.embedding_scale,
+            row_dropout=self.embedding_dropout,
+            name="embedding",
+            **settings,
         )
         self.recurrent = RecurrentStack(
             self.cell,
@@ -167,6 +174,7 @@ class LanguageModel(Application):
         self.output_dropout = keras.layers.SpatialDropout1D(
             self.dropout, name="output_dropout", **settings
         )
+        self.shares = None if counts is None else shares_of(counts)
         self.drawing = keras.random.SeedGenerator()
         self.hidden(tf.ones([1, 2], tf.int32))  # builds every layer
         self._carried = CarriedState(self.recurrent)
@@ -233,9 +241,8 @@ class LanguageModel(Application):
             return super().compute_loss(x, *seen, training)
         output = (y_pred, y, self.embedding.embeddings, self.embedding.bias)
         if training and self.sampled_words:
-            entropy = sampled_loss(
-                *output, words=self.sampled_words, mask=y != PADDING, seed=self.drawing
-            )
+            how = {"shares": self.shares, "words": self.sampled_words, "seed": self.drawing}
+            entropy = sampled_loss(*output, mask=y != PADDING, **how)
         else:
             entropy = vocabulary_loss(*output, mask=y != PADDING, training=training)
         return tf.add_n([entropy, *self.losses])
@@ -269,13 +276,7 @@ class LanguageModel(Application):
                 one that begins a word begins with a space, and "" is the end of the text.
             probabilities: float32 (B, K), of each.
         """
-        prompt = self.generator.read(text)
-        logits, _, _ = self.generator.step(prompt.last[:, None], prompt.state)
-        shares = tf.nn.softmax(logits[:, 0])
-        never = tf.reduce_sum(tf.one_hot(NEVER_WRITTEN, shares.shape[1]), 0) > 0
-        count = min(self.shown, shares.shape[1] - len(NEVER_WRITTEN))
-        found, ids = tf.math.top_k(tf.where(never, -1.0, shares), count)
-        return {"tokens": self.tokenizer.surfaces(ids), "probabilities": found}
+        return self.generator.likeliest(text, self.shown)
 
     def continuations(self, text, length, temperature, seed, top_k=None, top_p=None):
         """Continues raw texts by drawing, each in its own way.

@@ -38,6 +38,12 @@ def tokens(model, texts):
     return model.tokenizer.tokenize(tf.constant(utf8(texts)))
 
 
+def counts(model, texts):
+    """How often each token stands in raw texts: list of V int."""
+    token_ids = tokens(model, texts).flat_values.numpy()
+    return np.bincount(token_ids, minlength=model.tokenizer.num_pieces).tolist()
+
+
 def report(model, texts, train, beside, source, seed):
     """Judges a language model by perplexity.
 

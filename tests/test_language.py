@@ -157,6 +157,7 @@ def test_the_state_goes_on_from_batch_to_batch(language_model, steps):
                 {"weight_dropout": 0.2, "recurrent_dropout": 0.1, "dropout": 0.1},
                 {"activation_penalty": 1.0, "change_penalty": 1.0, "cell": "simple_rnn"},
                 {"sampled_words": 10},
+                {"embedding_scale": 1.0, "dtype": "mixed_bfloat16"},
             )
         ),
     ],
@@ -175,6 +176,26 @@ def test_every_kind_trains_saves_and_continues(options, tmp_path):
     assert again.get_config() == model.get_config()
     np.testing.assert_array_equal(
         again.generate(["the"], 8)["continuation"], model.generate(["the"], 8)["continuation"]
+    )
+
+
+def test_words_are_drawn_by_their_frequencies_in_the_training_texts(tmp_path):
+    model = small_language_model(sampled_words=10)
+    model.adapt(VERSES)
+    token_ids = np.concatenate([model.tokenizer.encode([verse])[0] for verse in VERSES])
+    counts = np.bincount(token_ids, minlength=model.tokenizer.num_pieces) + 1
+    np.testing.assert_allclose(model.shares, counts / counts.sum(), rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = rnn_apps.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.shares, model.shares)
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(None, 16**0.5), (1.0, 1.0)])
+def test_vectors_are_multiplied_by_the_scale_on_the_way_in(scale, factor):
+    model = small_language_model(embedding_dim=16, embedding_scale=scale)
+    model.adapt(VERSES)
+    np.testing.assert_allclose(
+        model.embedding(np.array([[5]]))[0, 0], model.embedding.embeddings[5] * factor, rtol=1e-6
     )
 
 

@@ -5,32 +5,41 @@ import pytest
 import tensorflow as tf
 
 from rnn_apps.blocks.log_probabilities import token_log_probabilities
-from rnn_apps.blocks.sampled_loss import sampled_loss, zipf_log_shares
+from rnn_apps.blocks.sampled_loss import sampled_loss, shares_of
 
 V, E = 40, 6
 RNG = np.random.default_rng(0)
 
 
+EVENLY = tf.fill([V], 1 / V)
+
+
 def test_words_are_drawn_as_often_as_their_shares_say():
-    """With zero logits only the corrections are left, whose softmax is that of the shares."""
-    shares = np.exp(zipf_log_shares(tf.range(V), V))
-    assert (np.diff(shares) < 0).all()
-    np.testing.assert_allclose(shares.sum(), 1, rtol=1e-5)
-    uniform = np.random.default_rng(1).random(200_000)
-    drawn = (np.exp(uniform * np.log(V + 1)) - 1).astype(int)
-    np.testing.assert_allclose(np.bincount(drawn, minlength=V) / 200_000, shares, atol=3e-3)
+    """The drawn words are those whose bias has a gradient: as large as each is often drawn."""
+    shares = shares_of(RNG.integers(0, 100, V))
+    np.testing.assert_allclose(tf.reduce_sum(shares), 1, rtol=1e-5)
+    hidden, bias = tf.zeros([1, E]), tf.Variable(tf.math.log(shares))  # corrected, all are equal
+    with tf.GradientTape() as tape:
+        target = tf.constant([V - 1])
+        given = {"shares": shares, "words": 200_000, "seed": 1}
+        loss = sampled_loss(hidden, target, tf.zeros([V, E]), bias, **given)
+    slope = tf.convert_to_tensor(tape.gradient(loss, bias))[:-1]
+    rest = shares[:-1] / tf.reduce_sum(shares[:-1])
+    np.testing.assert_allclose(slope / tf.reduce_sum(slope), rest, atol=3e-3)
 
 
-def test_its_least_is_where_the_words_have_their_own_frequencies():
+@pytest.mark.parametrize("matched", [False, True])
+def test_its_least_is_where_the_words_have_their_own_frequencies(matched):
     true = RNG.dirichlet(np.ones(V) * 0.5)
     targets = tf.constant(RNG.choice(V, p=true, size=20_000).astype("int32"))
     counted = np.bincount(targets, minlength=V) / 20_000
+    given = {"shares": shares_of(counted * 20_000) if matched else EVENLY, "words": 20}
     hidden, table = tf.zeros([20_000, E]), tf.zeros([V, E])
     bias = tf.Variable(tf.zeros(V))
     optimizer = tf.Variable(tf.zeros(V))  # running mean of squares
     for step in range(400):
         with tf.GradientTape() as tape:
-            loss = sampled_loss(hidden, targets, table, bias, words=20, seed=step)
+            loss = sampled_loss(hidden, targets, table, bias, seed=step, **given)
         slope = tf.convert_to_tensor(tape.gradient(loss, bias))
         optimizer.assign(0.9 * optimizer + 0.1 * slope**2)
         bias.assign_sub(0.1 * 0.99**step * slope / (tf.sqrt(optimizer) + 1e-3))
@@ -44,19 +53,21 @@ def test_positions_that_are_masked_count_for_nothing():
     hidden, table = (RNG.normal(size=s).astype("float32") for s in ((2, 3, E), (V, E)))
     targets = RNG.integers(0, V, (2, 3)).astype("int32")
     mask = np.array([[True, True, False], [True, False, False]])
+    given = {"shares": EVENLY, "words": 9}
     losses = []
     for far in (0.0, 100.0):
         moved = hidden + far * ~mask[..., None]
-        losses.append(sampled_loss(moved, targets, table, tf.zeros(V), words=9, mask=mask, seed=3))
+        losses.append(sampled_loss(moved, targets, table, tf.zeros(V), mask=mask, seed=3, **given))
     assert float(losses[0]) > 0
     np.testing.assert_allclose(*losses, rtol=1e-6)
-    none = sampled_loss(hidden, targets, table, tf.zeros(V), words=9, mask=np.zeros_like(mask))
+    none = sampled_loss(hidden, targets, table, tf.zeros(V), mask=np.zeros_like(mask), **given)
     assert float(none) == 0
 
 
 def test_no_words_are_refused():
     with pytest.raises(ValueError, match="words"):
-        sampled_loss(tf.zeros([1, E]), tf.zeros([1]), tf.zeros([V, E]), tf.zeros(V), words=0)
+        given = (tf.zeros([1, E]), tf.zeros([1]), tf.zeros([V, E]), tf.zeros(V))
+        sampled_loss(*given, shares=EVENLY, words=0)
 
 
 @pytest.mark.parametrize(("rows", "steps", "chunk"), [(3, 5, 4), (1, 1, 512), (0, 4, 8), (2, 6, 1)])

@@ -4,38 +4,38 @@ import keras
 import tensorflow as tf
 
 
-def zipf_log_shares(token_ids, vocabulary_size):
-    """Log share of each word if the n-th of V is drawn with log((n + 2) / (n + 1)) / log(V + 1).
+def shares_of(counts):
+    """Share of each word among all, as if each stood once more than counted.
 
     Args:
-        token_ids: int32 (…), in [0, V), frequent words first.
-        vocabulary_size: V.
+        counts: int (V,), how often each word stands in the training texts.
 
     Returns:
-        float32 (…); the shares of all words sum to 1.
+        float32 (V,), above 0, with a sum of 1.
 
     Example:
-        >>> round(float(tf.reduce_sum(tf.exp(zipf_log_shares(tf.range(50), 50)))), 4)
-        1.0
+        >>> shares_of([0, 1, 4]).numpy()
+        array([0.125, 0.25 , 0.625], dtype=float32)
     """
-    rank = tf.cast(token_ids, tf.float32)
-    return tf.math.log(tf.math.log1p(1 / (rank + 1)) / tf.math.log(vocabulary_size + 1.0))
+    counts = tf.cast(counts, tf.float32) + 1.0
+    return counts / tf.reduce_sum(counts)
 
 
-def sampled_loss(hidden, targets, table, bias, *, words, mask=None, seed=None):
+def sampled_loss(hidden, targets, table, bias, *, shares, words, mask=None, seed=None):
     """Mean softmax cross-entropy of each target against the same drawn words.
 
-    Words are drawn with repetition, frequent ones (those of low id) more often, and the logit of
-    each word, the target's too, is lessened by the log of how often it is expected among them, so
-    that the logits that make the loss least are those of the whole vocabulary's loss (Jean et al.
-    2015, section 3). A drawn word that is the target of a position is left out there. For
-    training only: the value is no perplexity's logarithm.
+    Words are drawn with repetition, and the logit of each word, the target's too, is lessened by
+    the log of how often it is expected among them, so that the logits that make the loss least are
+    those of the whole vocabulary's loss (Jean et al. 2015, section 3). Shares far from the words'
+    own frequencies make the gradient noisy. A drawn word that is the target of a position is left
+    out there. For training only: the value is no perplexity's logarithm.
 
     Args:
         hidden: floating (…, E).
         targets: int32 (…), ids in [0, V).
         table: floating (V, E).
         bias: floating (V,).
+        shares: float (V,), how likely each word is to be drawn, above 0, with a sum of 1.
         words: S, how many are drawn.
         mask: bool (…), True at real positions; None for all of them.
         seed: `keras.random.SeedGenerator`, an int, or None.
@@ -48,24 +48,23 @@ def sampled_loss(hidden, targets, table, bias, *, words, mask=None, seed=None):
 
     Example:
         >>> hidden, table = tf.zeros([2, 3, 4]), tf.zeros([50, 4])
-        >>> loss = sampled_loss(hidden, tf.ones([2, 3], tf.int32), table, tf.zeros(50), words=20)
-        >>> loss.shape
+        >>> targets, shares = tf.ones([2, 3], tf.int32), tf.fill([50], 1 / 50)
+        >>> sampled_loss(hidden, targets, table, tf.zeros(50), shares=shares, words=20).shape
         TensorShape([])
     """
     if isinstance(words, bool) or not words >= 1:
         raise ValueError(f"Expected words to be a positive integer, but got {words!r}.")
-    size = table.shape[0]
     rows = tf.reshape(tf.cast(hidden, tf.float32), [-1, hidden.shape[-1]])  # (N, E)
     targets = tf.reshape(tf.cast(targets, tf.int32), [-1])
     real = tf.ones_like(targets) if mask is None else tf.reshape(mask, [-1])
     real = tf.cast(real, tf.float32)
     uniform = keras.random.uniform([words], seed=seed)
-    drawn = tf.cast(tf.exp(uniform * tf.math.log(size + 1.0)), tf.int32) - 1
-    drawn = tf.clip_by_value(drawn, 0, size - 1)
+    drawn = tf.searchsorted(tf.cumsum(shares)[:-1], uniform, side="right")
     table, bias = tf.convert_to_tensor(table), tf.convert_to_tensor(bias)
     of_both = tf.concat([targets, drawn], 0)
     vectors = tf.cast(tf.gather(table, of_both), tf.float32)
-    offsets = tf.cast(tf.gather(bias, of_both), tf.float32) - zipf_log_shares(of_both, size)
+    offsets = tf.cast(tf.gather(bias, of_both), tf.float32)
+    offsets -= tf.math.log(tf.gather(shares, of_both))
     count = tf.shape(targets)[0]
     of_target = tf.reduce_sum(rows * vectors[:count], -1) + offsets[:count]
     of_drawn = tf.matmul(rows, vectors[count:], transpose_b=True) + offsets[count:]
