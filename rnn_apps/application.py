@@ -80,10 +80,9 @@ class Application(keras.Model):
     def example_requests(self):
         """Returns a short and a long raw request, each {input name: list}, to warm a server up."""
 
-    def default_compilation(self, learning_rate, average):
+    def default_compilation(self, optimizer):
         """Returns the arguments of `compile` that stand where the user gives none."""
-        averaged = {} if average is None else {"use_ema": True, "ema_momentum": average}
-        return {"optimizer": keras.optimizers.Adam(learning_rate, global_clipnorm=1.0, **averaged)}
+        return {"optimizer": optimizer}
 
     # What a subclass may define otherwise.
 
@@ -166,11 +165,12 @@ class Application(keras.Model):
 
     def compile(
         self,
-        optimizer=None,
+        optimizer: Literal["adam", "sgd"] = "adam",
         loss=None,
         metrics=None,
         *,
         learning_rate: float = 2e-3,
+        clipnorm: float | None = 1.0,
         average: float | None = None,
         jit_compile: bool = False,
         **kwargs,
@@ -178,19 +178,21 @@ class Application(keras.Model):
         """Keras's `compile`, with a default for every argument.
 
         Args:
-            optimizer: Keras optimizer; None for Adam that clips the norm of the whole gradient
-                to 1.
+            optimizer: "adam", "sgd", or a Keras optimizer, for which the next three are its own.
             loss: Keras loss; None for the application's own.
             metrics: list of Keras metrics; None for the application's own.
-            learning_rate: highest learning rate of the default optimizer.
+            learning_rate: the highest learning rate.
+            clipnorm: to which the norm of the whole gradient is clipped; None for never.
             average: momentum, such as 0.998, of a moving average of the weights. Validation, early
                 stopping and the trained model use the averages; None for the weights themselves.
             jit_compile: whether XLA compiles whole steps. Recurrent kernels choose their own
                 compilation either way.
             **kwargs: Keras's other arguments of `compile`.
         """
-        given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        arguments = self.default_compilation(learning_rate, average)
+        name, own = (optimizer, None) if isinstance(optimizer, str) else ("adam", optimizer)
+        made = training.optimizer_named(name, learning_rate, clipnorm, average)
+        given = {"optimizer": own, "loss": loss, "metrics": metrics}
+        arguments = self.default_compilation(made)
         arguments |= {name: value for name, value in given.items() if value is not None}
         super().compile(jit_compile=jit_compile, **arguments, **kwargs)
         if self.built:
@@ -279,7 +281,7 @@ class Application(keras.Model):
         )
         stateful = [
             *([training.EarlyStopping(self.monitor, patience)] if validation and patience else []),
-            *self._schedules(schedule),
+            *training.schedule_named(schedule, self.optimizer),
         ]
         averaged = validation and self.optimizer.use_ema
         folder = [] if run is None else [training.RunFolder(run, settings, stateful)]
@@ -310,13 +312,6 @@ class Application(keras.Model):
         if not validation_split:
             return examples, sample_weight, None
         return self.hold_out(examples, sample_weight, validation_split)
-
-    def _schedules(self, schedule):
-        if schedule not in ("cosine", "constant"):
-            raise ValueError(f'schedule={schedule!r} is unknown; give "cosine" or "constant".')
-        rate = self.optimizer._learning_rate
-        own = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
-        return [] if own or schedule == "constant" else [training.WarmupCosine()]
 
     def _examples_of(self, given):
         pair = given if isinstance(given, tuple) else (given,)

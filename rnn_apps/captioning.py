@@ -291,13 +291,11 @@ class ImageCaptioner(Application):
         with training.trainable(self.encoder):
             return self.trainable_variables
 
-    def default_compilation(self, learning_rate, average):
+    def default_compilation(self, optimizer):
         """Gives a backbone that is trained later its share of the learning rate."""
-        made = super().default_compilation(learning_rate, average)
         if self.train_backbone_from is not None:
-            shares = {"encoder/": self.backbone_rate}
-            made["optimizer"] = training.with_shares(made["optimizer"], shares)
-        return made
+            optimizer = training.with_shares(optimizer, {"encoder/": self.backbone_rate})
+        return {"optimizer": optimizer}
 
     def evaluate(self, x=None, y=None, batch_size=64, **kwargs):
         """The loss and metrics of `compile`; within `fit` also the CIDEr-D that is monitored."""

@@ -6,6 +6,7 @@ TensorFlow comes with the application that these functions are given.
 import dataclasses
 import itertools
 import pathlib
+from typing import Literal
 
 _TEXTS = {"SentimentClassifier": "text"}
 """The applications that can be trained so, and their feature that a language model reads."""
@@ -25,7 +26,11 @@ class Pretraining:
             .txt file or a folder of such.
         batch_size: int, streams of text that are read side by side.
         steps: int, tokens of each stream in a batch.
+        optimizer: "adam" or "sgd".
         learning_rate: float, the highest.
+        clipnorm: float, to which the norm of the whole gradient is clipped.
+        embedding_scale: float or None, what the vectors are multiplied by; None for the square
+            root of their size. 1 suits "sgd".
         dropout: float, of what enters each recurrent layer and of what leaves the last.
         embedding_dropout: float, share of the subwords whose vector is left out of a batch.
         weight_dropout: float, share of the recurrent weights left out of a batch.
@@ -38,7 +43,10 @@ class Pretraining:
     texts: str | None = None
     batch_size: int = 64
     steps: int = 64
+    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 2e-3
+    clipnorm: float | None = 1.0
+    embedding_scale: float | None = None
     dropout: float = 0.2
     embedding_dropout: float = 0.0
     weight_dropout: float = 0.0
@@ -165,12 +173,12 @@ def _train(settings, asked, texts, folder, record):
 
     own = dataclasses.asdict(asked)
     fit = {name: own.pop(name) for name in ("epochs", "batch_size")}
-    rate = own.pop("learning_rate")
+    how = {name: own.pop(name) for name in ("optimizer", "learning_rate", "clipnorm")}
     del own["texts"]
     folder.mkdir(parents=True, exist_ok=True)
     training.write_atomically(folder / training.CONFIG_FILE, record)
     keras.utils.set_random_seed(settings["seed"])
     model = LanguageModel(**own, **{name: settings[name] for name in _SHARED})
     model.adapt(texts)
-    model.compile(learning_rate=rate)
+    model.compile(**how)
     model.fit(texts, **fit, seed=settings["seed"], run=folder)

@@ -62,7 +62,7 @@ def settings_of(cls, prog, arguments):
     add("--seed", type=int, default=0, help="of weights, dropout, batches and shares of examples")
     parser.add_class_arguments(cls, skip={"encoder", "name"})
     cli_pretraining.add_option(parser, cls)
-    skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self"}
+    skipped = set(inspect.signature(keras.Model.compile).parameters) - {"self", "optimizer"}
     parser.add_method_arguments(cls, "compile", skip=skipped)
     skipped = set(inspect.signature(keras.Model.fit).parameters) - {"self"}
     skipped = skipped - {"batch_size", "epochs", "shuffle", "verbose"} | {"seed", "run"}

@@ -232,12 +232,12 @@ class StockForecaster(Application):
         spacing = 1 if self.decoder == "direct" else self.horizon
         return np.arange(self.window - 1, self.window // 3 - 1, -spacing)[::-1]
 
-    def default_compilation(self, learning_rate, average):
+    def default_compilation(self, optimizer):
         """Pinball loss of all levels, in percent of log return, or each step's likelihood."""
         loss = distributions.StudentTLoss()
         if self.head == "quantiles":
             loss = distributions.PinballLoss(self.levels, unit=0.01)
-        return {**super().default_compilation(learning_rate, average), "loss": loss, "metrics": []}
+        return {"optimizer": optimizer, "loss": loss, "metrics": []}
 
     def call(self, inputs, training=None):
         """The network on windows: what it says after each of their origins.

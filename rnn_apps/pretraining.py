@@ -94,7 +94,8 @@ class Pretrained:
 
         Args:
             application: the application.
-            residual: bool, what the language model must have; None for either.
+            residual: bool, what the language model must have, beside the default of
+                `embedding_scale`; None for either, and any.
             **others: {name of a setting: value} that the application must have besides its cell,
                 units, embedding_dim, vocabulary_size and lowercase.
 
@@ -104,7 +105,8 @@ class Pretrained:
         """
         if not self:
             return
-        model = self.model() if residual is None else self.model(residual=residual)
+        expected = {} if residual is None else {"residual": residual, "embedding_scale": None}
+        model = self.model(**expected)
         wanted = {name: getattr(model, name) for name in ("cell", "units", "lowercase")}
         wanted["embedding_dim"] = model.embedding_dim or model.units
         wanted["vocabulary_size"] = model.vocabulary_size
@@ -141,8 +143,8 @@ class Pretrained:
         """Takes weights over into a network that is being adapted; nothing in a reloaded one.
 
         Args:
-            embedding: `TokenEmbedding` of the same vocabulary and width, that multiplies by √E as
-                the language model's does. A `TiedEmbedding` takes the output's bias too.
+            embedding: `TokenEmbedding` of the same vocabulary and width, that multiplies by the
+                same as the language model's does. A `TiedEmbedding` takes the output's bias too.
             **layers: {what they are: list of recurrent layers}. The first takes the weights of the
                 language model's first, and so on, as far as there are as many and all shapes
                 agree.

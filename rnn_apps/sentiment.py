@@ -156,7 +156,8 @@ class SentimentClassifier(Application):
         """What else a language model does with vectors and states, which is to stay the same."""
         if not self.pretraining:
             return {}
-        return {"residual": self.pretraining.model().residual, "scale": self.embedding_dim**0.5}
+        model = self.pretraining.model()
+        return {"residual": model.residual, "scale": model.embedding.scale}
 
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
@@ -248,10 +249,10 @@ class SentimentClassifier(Application):
             )
         return np.float32([self.class_weight.get(name, 1.0) for name in self.class_names])
 
-    def default_compilation(self, learning_rate, average):
+    def default_compilation(self, optimizer):
         """Cross-entropy over the classes, and accuracy."""
         found = {
-            **super().default_compilation(learning_rate, average),
+            "optimizer": optimizer,
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         }
@@ -260,7 +261,7 @@ class SentimentClassifier(Application):
                 self.pretraining.settle(self, **self._pretrained_layers())
             layers = [f"recurrent/forward_{n}" for n in reversed(range(self.num_layers))]
             shares = training.falling_shares([*layers, "embedding"], self.layer_rate)
-            found["optimizer"] = training.with_shares(found["optimizer"], shares)
+            found["optimizer"] = training.with_shares(optimizer, shares)
         return found
 
     def begin(self, examples, validation=None):

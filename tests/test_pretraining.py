@@ -55,7 +55,11 @@ def assert_same_weights(one, other):
 # What is taken over
 
 
-@pytest.mark.parametrize("options", [{}, {"cell": "lstm", "units": 8, "embedding_dim": 5}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"cell": "lstm", "units": 8, "embedding_dim": 5}, {"embedding_scale": 1.5}],
+    ids=str,
+)
 def test_a_classifier_begins_with_the_states_of_the_language_model(options):
     language = language_model(num_layers=2, residual=True, **options)
     model = classifier(language)
@@ -187,6 +191,9 @@ def test_what_is_no_language_model_to_begin_with_is_refused(language, trained, t
         classifier(LanguageModel())
     with pytest.raises(ValueError, match="residual=False, but True is expected here"):
         rnn_apps.Translator(pretrained=language).adapt(*pairs())
+    with pytest.raises(ValueError, match=r"embedding_scale=1\.0, but None is expected here"):
+        scaled = language_model(residual=True, embedding_scale=1.0)
+        rnn_apps.Translator(pretrained=scaled).adapt(*pairs())
     with pytest.raises(ValueError, match="shared_vocabulary=False, but"):
         whole = language_model(residual=True)
         rnn_apps.Translator(pretrained=whole, shared_vocabulary=False).adapt(*pairs())
@@ -277,6 +284,10 @@ def test_layers_wait_as_long_as_they_are_told_to_and_compile_may_come_first(lang
     names = ["recurrent/forward_1/", "recurrent/forward_0/", "embedding/"]
     assert model.optimizer.shares == dict(zip(names, 0.385 ** np.arange(1, 4), strict=True))
     assert [callback.epoch for callback in model.begin(None)] == [3, 5, 7]
+    shares = model.optimizer.shares
+    model.compile("sgd", learning_rate=RATE)
+    assert isinstance(model.optimizer, training.SharedRateSGD)
+    assert model.optimizer.shares == shares
     plain = small_classifier()
     plain.adapt(TEXTS, LABELS)
     plain.compile()

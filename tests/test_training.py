@@ -216,6 +216,37 @@ def test_a_schedule_of_the_optimizers_own_is_left_alone():
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01 * 0.5**steps)
 
 
+@pytest.mark.parametrize(
+    ("name", "cls"), [("adam", keras.optimizers.Adam), ("sgd", keras.optimizers.SGD)]
+)
+def test_an_optimizer_is_chosen_by_name_and_set_by_the_other_arguments(name, cls):
+    model = fresh(0)
+    model.compile(name, learning_rate=0.5, clipnorm=0.25, average=0.9)
+    assert type(model.optimizer) is cls
+    assert float(model.optimizer.learning_rate) == 0.5
+    assert model.optimizer.global_clipnorm == 0.25
+    assert model.optimizer.use_ema
+    assert model.optimizer.ema_momentum == 0.9
+
+
+def test_the_whole_gradient_is_clipped_to_the_norm_that_was_asked_for():
+    moved = {}
+    for clipnorm in (1e-3, None):
+        model = fresh(0)
+        model.compile("sgd", learning_rate=1.0, clipnorm=clipnorm)
+        before = model.get_weights()
+        fit(model, None, epochs=1, batch_size=64, schedule="constant")  # one step
+        steps = [new - old for new, old in zip(model.get_weights(), before, strict=True)]
+        moved[clipnorm] = np.sqrt(sum((step**2).sum() for step in steps))
+    assert moved[1e-3] == pytest.approx(1e-3, rel=1e-2)
+    assert moved[None] > 1e-2
+
+
+def test_an_unknown_optimizer_is_named():
+    with pytest.raises(ValueError, match=r'optimizer=\'rms\' is unknown; give "adam", "sgd" or'):
+        fresh(0).compile("rms")
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     target = tmp_path / "file.txt"
     training.write_atomically(target, b"old")

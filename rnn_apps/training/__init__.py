@@ -11,12 +11,14 @@ from rnn_apps.training.callbacks import (
 )
 from rnn_apps.training.fine_tuning import (
     SharedRateAdam,
+    SharedRateSGD,
     TrainFrom,
     falling_shares,
     thaw,
     trainable,
     with_shares,
 )
+from rnn_apps.training.optimizers import optimizer_named, schedule_named
 from rnn_apps.training.run_folder import (
     CONFIG_FILE,
     LANGUAGE_FOLDER,
@@ -37,12 +39,15 @@ __all__ = [
     "FeedEpoch",
     "RunFolder",
     "SharedRateAdam",
+    "SharedRateSGD",
     "StopOnNonFinite",
     "TrainFrom",
     "WarmupCosine",
     "check_run_folder",
     "falling_shares",
+    "optimizer_named",
     "progress",
+    "schedule_named",
     "shown",
     "thaw",
     "trainable",

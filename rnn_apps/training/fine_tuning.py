@@ -5,25 +5,8 @@ import contextlib
 import keras
 
 
-@keras.saving.register_keras_serializable(package="rnn_apps")
-class SharedRateAdam(keras.optimizers.Adam):
-    """Adam in which parts of a model have a share of the learning rate.
-
-    It may be built on variables that are not trained yet. Averages (`use_ema`) are put into those
-    variables only that it is asked for.
-
-    Args:
-        learning_rate: float, of all that `shares` does not name.
-        shares: {how the path of a variable begins, such as "encoder/": float}.
-        **kwargs: as of `keras.optimizers.Adam`.
-
-    Example:
-        >>> weight, other = (keras.Variable([0.0], name=name) for name in ("slow", "other"))
-        >>> optimizer = SharedRateAdam(0.1, shares={"slow": 0.5})
-        >>> optimizer.apply([tf.ones(1), tf.ones(1)], [weight, other])
-        >>> round(float(other[0] / weight[0]), 3)
-        2.0
-    """
+class _SharedRate:
+    """Mixin of a Keras optimizer: parts of a model have a share of the learning rate."""
 
     def __init__(self, learning_rate=0.001, *, shares=None, **kwargs):
         super().__init__(learning_rate, **kwargs)
@@ -45,6 +28,45 @@ class SharedRateAdam(keras.optimizers.Adam):
     def get_config(self):
         """All constructor arguments."""
         return {**super().get_config(), "shares": dict(self.shares)}
+
+
+@keras.saving.register_keras_serializable(package="rnn_apps")
+class SharedRateAdam(_SharedRate, keras.optimizers.Adam):
+    """Adam in which parts of a model have a share of the learning rate.
+
+    It may be built on variables that are not trained yet. Averages (`use_ema`) are put into those
+    variables only that it is asked for.
+
+    Args:
+        learning_rate: float, of all that `shares` does not name.
+        shares: {how the path of a variable begins, such as "encoder/": float}.
+        **kwargs: as of `keras.optimizers.Adam`.
+
+    Example:
+        >>> weight, other = (keras.Variable([0.0], name=name) for name in ("slow", "other"))
+        >>> optimizer = SharedRateAdam(0.1, shares={"slow": 0.5})
+        >>> optimizer.apply([tf.ones(1), tf.ones(1)], [weight, other])
+        >>> round(float(other[0] / weight[0]), 3)
+        2.0
+    """
+
+
+@keras.saving.register_keras_serializable(package="rnn_apps")
+class SharedRateSGD(_SharedRate, keras.optimizers.SGD):
+    """Gradient descent likewise.
+
+    Args:
+        learning_rate: float, of all that `shares` does not name.
+        shares: as of `SharedRateAdam`.
+        **kwargs: as of `keras.optimizers.SGD`.
+
+    Example:
+        >>> weight, other = (keras.Variable([0.0], name=name) for name in ("slow", "other"))
+        >>> optimizer = SharedRateSGD(0.1, shares={"slow": 0.5})
+        >>> optimizer.apply([tf.ones(1), tf.ones(1)], [weight, other])
+        >>> round(float(other[0] / weight[0]), 3)
+        2.0
+    """
 
 
 class TrainFrom(keras.callbacks.Callback):
@@ -115,20 +137,21 @@ def falling_shares(paths, share):
 
 
 def with_shares(optimizer, shares):
-    """Makes an unused `keras.optimizers.Adam` the same as `SharedRateAdam`.
+    """Makes of an unused optimizer one in which parts of a model have a share of its rate.
 
     Args:
-        optimizer: `keras.optimizers.Adam`.
+        optimizer: `keras.optimizers.Adam` or `keras.optimizers.SGD`.
         shares: as of `SharedRateAdam`.
 
     Returns:
-        `SharedRateAdam`.
+        `SharedRateAdam` or `SharedRateSGD`.
 
     Example:
         >>> with_shares(keras.optimizers.Adam(0.1), {"encoder/": 0.5}).shares
         {'encoder/': 0.5}
     """
-    return SharedRateAdam.from_config(optimizer.get_config() | {"shares": shares})
+    found = SharedRateSGD if isinstance(optimizer, keras.optimizers.SGD) else SharedRateAdam
+    return found.from_config(optimizer.get_config() | {"shares": shares})
 
 
 @contextlib.contextmanager
