@@ -38,6 +38,11 @@ contract: install
 figures: install
 	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/imdb.yaml \
 		--data $(REVIEWS)/imdb.train.tsv.gz --test $(REVIEWS)/imdb.test.tsv.gz --run runs/imdb
+	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/imdb_pretrained.yaml \
+		--data $(REVIEWS)/imdb.train.tsv.gz --test $(REVIEWS)/imdb.test.tsv.gz \
+		--run runs/imdb_pretrained
+	$(BIN)/python tests/benchmarks/idioms.py runs/imdb_pretrained/language_model/model.keras \
+		--texts $(REVIEWS)/imdb.train.tsv.gz
 	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/mr.yaml \
 		--data $(REVIEWS)/mr.tsv --run runs/mr
 	$(BIN)/rnn-apps train sentiment --data builtin --run runs/reviews
@@ -62,6 +67,9 @@ figures: install
 	$(BIN)/rnn-apps train language --config tests/benchmarks/penn_treebank.yaml \
 		--data $(TEXTS)/ptb.train.txt.gz --validation $(TEXTS)/ptb.valid.txt.gz \
 		--test $(TEXTS)/ptb.test.txt.gz --run runs/penn_treebank
+	$(BIN)/rnn-apps train language --config tests/benchmarks/penn_treebank_300.yaml \
+		--data $(TEXTS)/ptb.train.txt.gz --validation $(TEXTS)/ptb.valid.txt.gz \
+		--test $(TEXTS)/ptb.test.txt.gz --run runs/penn_treebank_300
 	$(BIN)/rnn-apps train language --config tests/benchmarks/shakespeare.yaml \
 		--data $(TEXTS)/tinyshakespeare.txt.gz --run runs/shakespeare
 

@@ -7,6 +7,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import reviews
+
+import rnn_apps
 
 FOLDER = pathlib.Path(__file__).parent / "benchmarks"
 REVIEWS = pathlib.Path(__file__).parents[1] / "../shared/data/reviews"
@@ -123,6 +126,37 @@ def test_ngrams_of_words_end_idioms_that_they_have_seen(scripts, tmp_path, capsy
     assert "weather" not in unseen[0]
     with pytest.raises(SystemExit):
         idioms.main([])
+
+
+def test_few_labels_are_learned_from_nothing_and_from_a_language_model(
+    scripts, tmp_path, monkeypatch, plain_kernels
+):
+    import few_labels
+
+    texts, labels = reviews()
+    rows = [f"{text}\t{label}" for text, label in zip(texts, labels, strict=True)]
+    for name, part in (("train", rows[::2] + rows[1::4]), ("test", rows[3::4])):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *part]))
+    sizes = {"units": 8, "embedding_dim": 8}
+    language = rnn_apps.LanguageModel(**sizes, vocabulary_size=330)
+    language.adapt(texts)
+    language.save(tmp_path / "language.keras")
+    monkeypatch.setattr(few_labels, "SETTINGS", few_labels.SETTINGS | sizes)
+    monkeypatch.setattr(few_labels, "EPOCHS", 1)
+    seen = []
+    monkeypatch.setattr(
+        few_labels.rnn_apps.SentimentClassifier,
+        "fit",
+        lambda self, examples, **options: seen.append((self.pretrained, examples)),
+    )
+    data = (f"{tmp_path}/train.tsv", f"{tmp_path}/test.tsv", f"{tmp_path}/language.keras")
+    found = few_labels.main([*data[:2], "--language", data[2], "--labels", "10", "--seeds", "4"])
+    assert [pretrained for pretrained, _ in seen] == [data[2], None]
+    for _, examples in seen:
+        assert sorted(examples["label"].tolist()) == ["negative"] * 5 + ["positive"] * 5
+        assert len(set(examples["text"])) == 10
+    assert found[4]["examples"] == len(rows[3::4])
+    assert list(found[4]["accuracy_differences"]) == ["from nothing"]
 
 
 @pytest.mark.slow

@@ -26,6 +26,10 @@ needs_pictures = pytest.mark.skipif(
 needs_reviews = pytest.mark.skipif(
     not REVIEWS.is_dir(), reason=f"real reviews are not in {DATA.name}/{REVIEWS.name}"
 )
+TEXTS = DATA / "language"
+needs_texts = pytest.mark.skipif(
+    not TEXTS.is_dir(), reason=f"real texts are not in {DATA.name}/{TEXTS.name}"
+)
 needs_prices = pytest.mark.skipif(
     not PRICES.is_file(), reason=f"real prices are not in {DATA.name}/{PRICES.parent.name}"
 )
@@ -61,6 +65,40 @@ def test_imdb_without_pretraining(tmp_path):
     config = BENCHMARKS / "imdb.yaml"
     train, test = REVIEWS / "imdb.train.tsv.gz", REVIEWS / "imdb.test.tsv.gz"
     assert accuracy_of(tmp_path, "--config", config, "--data", train, "--test", test) >= 0.895
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@needs_reviews
+def test_imdb_with_pretraining_beats_word_counts(tmp_path):
+    config = BENCHMARKS / "imdb_pretrained.yaml"
+    train, test = REVIEWS / "imdb.train.tsv.gz", REVIEWS / "imdb.test.tsv.gz"
+    report = report_of(tmp_path, "sentiment", "--config", config, "--data", train, "--test", test)
+    assert report["metrics"]["accuracy"]["value"] >= 0.912
+    assert report["accuracy_differences"]["TF-IDF logistic regression"]["low"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@needs_texts
+@pytest.mark.parametrize(("config", "most"), [("penn_treebank", 115.9), ("penn_treebank_300", 92)])
+def test_words_of_the_penn_treebank_are_predicted(tmp_path, config, most):
+    config = BENCHMARKS / f"{config}.yaml"
+    train, valid, test = (TEXTS / f"ptb.{part}.txt.gz" for part in ("train", "valid", "test"))
+    parts = ("--validation", valid, "--test", test)
+    report = report_of(tmp_path, "language", "--config", config, "--data", train, *parts)
+    assert report["metrics"]["perplexity_per_word"]["value"] <= most
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@needs_texts
+def test_characters_of_shakespeare_are_predicted(tmp_path):
+    config = BENCHMARKS / "shakespeare.yaml"
+    report = report_of(
+        tmp_path, "language", "--config", config, "--data", TEXTS / "tinyshakespeare.txt.gz"
+    )
+    assert report["metrics"]["nats_per_character"]["value"] <= 1.6
 
 
 @pytest.mark.slow

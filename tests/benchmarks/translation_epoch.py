@@ -8,12 +8,12 @@ anything else.
 """
 
 import argparse
-import collections
-import time
+import functools
+import itertools
 
+import epochs
 import keras
-import numpy as np
-import tensorflow as tf
+import timing
 
 import rnn_apps
 
@@ -54,6 +54,11 @@ def plain(translator, jit_compile):
     return model
 
 
+def train_on_next(model, batches):
+    """Trains on one batch."""
+    model.train_on_batch(*next(batches))
+
+
 def main():
     """Prints seconds of an epoch, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -72,23 +77,18 @@ def main():
         seed=0,
         sample_weight=None,
     )
-    shapes = collections.defaultdict(list)
-    for inputs, following in feed:
-        shapes[inputs["source"].shape, following.shape].append((inputs, following))
     models = {"rnn_apps": ours, "plain Keras": plain(ours, False)}
     if options.xla:
         models["plain Keras, XLA"] = plain(ours, True)
     seconds = dict.fromkeys(models, 0.0)
-    for batches in shapes.values():
-        taken = {name: [] for name in models}
-        for turn in range(TURNS + 1):
-            batch = tf.nest.map_structure(tf.constant, batches[turn % len(batches)])
-            for name, model in models.items():
-                began = time.perf_counter()
-                model.train_on_batch(*batch)
-                taken[name].append(time.perf_counter() - began)
-        for name in models:
-            seconds[name] += len(batches) * float(np.median(taken[name][1:]))
+    shapes = epochs.by_shape(feed)
+    for group in shapes:
+        calls = {
+            name: functools.partial(train_on_next, model, itertools.cycle(group[: TURNS + 1]))
+            for name, model in models.items()
+        }
+        for name, taken in timing.medians(calls, TURNS, warm_up=1).items():
+            seconds[name] += len(group) * taken
     print(f"{len(feed)} batches of {len(shapes)} shapes")
     for name, spent in seconds.items():
         ratio = seconds["rnn_apps"] / spent
