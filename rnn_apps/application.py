@@ -178,7 +178,8 @@ class Application(keras.Model):
         """Keras's `compile`, with a default for every argument.
 
         Args:
-            optimizer: "adam", "sgd", or a Keras optimizer, for which the next three are its own.
+            optimizer: "adam", "sgd", or a Keras optimizer, whose rate, clipping and averaging are
+                its own; None for "adam".
             loss: Keras loss; None for the application's own.
             metrics: list of Keras metrics; None for the application's own.
             learning_rate: the highest learning rate.

@@ -1,5 +1,7 @@
 """Cross-entropy over a large vocabulary that never holds the logits of all positions."""
 
+import functools
+
 import tensorflow as tf
 
 
@@ -102,11 +104,7 @@ def _through_chunks(rows, table, bias, targets, *, weights, smoothing, chunk, pr
     kernel = tf.transpose(factor)  # (E, V), made once: a product with a transpose is slower
     mean_row, mean_bias = tf.reduce_mean(table, 0), tf.reduce_mean(bias)
 
-    def weighted(values, start=0, end=None):
-        if weights is None:
-            return values
-        share = weights[start:end]
-        return values * (share if values.shape.rank == 1 else share[:, None])
+    weighted = functools.partial(_weighted, weights)
 
     def body(start, total, *gradients):
         end = start + chunk
@@ -159,3 +157,11 @@ def _through_chunks(rows, table, bias, targets, *, weights, smoothing, chunk, pr
     hits = tf.math.unsorted_segment_sum(ones, targets, words)
     d_bias -= (1 - smoothing) * hits + evenly * tf.reduce_sum(ones)
     return total * share, d_rows * share, d_table * share, d_bias * share
+
+
+def _weighted(weights, values, start=0, end=None):
+    """Multiply values of some positions, (N,) or (N, V), by their weights, if there are any."""
+    if weights is None:
+        return values
+    share = weights[start:end]
+    return values * (share if values.shape.rank == 1 else share[:, None])
