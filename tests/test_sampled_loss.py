@@ -9,8 +9,6 @@ from rnn_apps.blocks.sampled_loss import sampled_loss, shares_of
 
 V, E = 40, 6
 RNG = np.random.default_rng(0)
-
-
 EVENLY = tf.fill([V], 1 / V)
 
 

@@ -242,6 +242,14 @@ def test_the_whole_gradient_is_clipped_to_the_norm_that_was_asked_for():
     assert moved[None] > 1e-2
 
 
+@pytest.mark.parametrize(("clipnorm", "norm"), [(1e-3, 1e-3), (None, 5.0)])
+def test_a_dense_gradient_is_clipped_exactly(clipnorm, norm):
+    weights = [keras.Variable([0.0]), keras.Variable([0.0])]
+    optimizer = training.optimizer_named("sgd", 1.0, clipnorm)
+    optimizer.apply([np.float32([3.0]), np.float32([4.0])], weights)
+    assert np.hypot(*(float(weight[0]) for weight in weights)) == pytest.approx(norm, rel=1e-5)
+
+
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(ValueError, match=r'optimizer=\'rms\' is unknown; give "adam", "sgd" or'):
         fresh(0).compile("rms")
