@@ -43,6 +43,8 @@ figures: install
 		--run runs/imdb_pretrained
 	$(BIN)/python tests/benchmarks/idioms.py runs/imdb_pretrained/language_model/model.keras \
 		--texts $(REVIEWS)/imdb.train.tsv.gz
+	$(BIN)/python tests/benchmarks/few_labels.py $(REVIEWS)/imdb.train.tsv.gz \
+		$(REVIEWS)/imdb.test.tsv.gz --language runs/imdb_pretrained/language_model
 	$(BIN)/rnn-apps train sentiment --config tests/benchmarks/mr.yaml \
 		--data $(REVIEWS)/mr.tsv --run runs/mr
 	$(BIN)/rnn-apps train sentiment --data builtin --run runs/reviews

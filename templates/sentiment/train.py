@@ -23,7 +23,7 @@ SETTINGS = {
     "output_dropout": 0.2,
 }
 LEARNING_RATE = 3e-3
-EPOCHS = 10
+EPOCHS = 8
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/sentiment"
 REQUEST = {"text": ["I expected a dull evening, but the film is not dull at all."]}

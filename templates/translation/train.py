@@ -23,7 +23,8 @@ SETTINGS = {
     "hidden_dropout": 0.1,
     "label_smoothing": 0.0,
 }
-LEARNING_RATE = 4e-3
+LEARNING_RATE = 6e-3
+BATCH_SIZE = 128
 EPOCHS = 4
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/translation"
@@ -60,7 +61,8 @@ splits = data()
 model = rnn_apps.Translator(encoder=network(), **SETTINGS)
 model.adapt(splits.train)
 model.compile(learning_rate=LEARNING_RATE)
-model.fit(splits.train, validation_data=splits.validation, epochs=EPOCHS, run=RUN)
+fitting = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "run": RUN}
+model.fit(splits.train, validation_data=splits.validation, **fitting)
 report = model.report(splits.test, source=splits.name)
 report.save(RUN)
 print(report)
