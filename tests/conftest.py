@@ -2,7 +2,6 @@
 
 import base64
 import csv
-import gc
 import itertools
 import pathlib
 import shutil
@@ -27,21 +26,6 @@ _THINGS = ("story", "cast", "music", "ending", "pace", "tone")
 
 # The files that take longest, in the order in which the workers of `make test` begin them.
 _LONG = ("test_templates.py", "test_readme.py")
-
-
-def pytest_configure():
-    """Spares what takes longer than most of these tests: Grappler, which goes over each traced
-    function once more (see `optimised_graphs`), and looking for garbage after each 700 objects."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    gc.set_threshold(100_000, 50, 100)
-
-
-@pytest.fixture(scope="module")
-def optimised_graphs():
-    """Functions are run as users run them: for modules that train for long, or take the time."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_collection_modifyitems(items):
