@@ -338,6 +338,18 @@ def test_making_smaller_averages_instead_of_leaving_out():
     np.testing.assert_allclose(images[0, :, 1:-1], 30, atol=1)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_decoding_does_not_rest_on_the_optimizer_of_graphs(name):
+    optimised = decode_images([FILES[name]], 24)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        plain = decode_images([FILES[name]], 24)
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    assert plain[1].numpy() == optimised[1].numpy()
+    np.testing.assert_allclose(plain[0], optimised[0], atol=1e-3)
+
+
 def test_arrays_and_a_data_set_give_the_same():
     files = [*FILES.values(), b""]
     images, ok = decode_images(files, 24)

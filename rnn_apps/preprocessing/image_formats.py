@@ -212,13 +212,13 @@ def _palette_bytes(packed):
 def _whitened(palette, index):
     """A palette, as a string, in which one colour has become white; index -1 for none."""
     length = tf.cast(tf.strings.length(palette), tf.int64)
-    parts = [
-        _piece(palette, 0, 3 * index),
-        b"\xff\xff\xff",
-        _piece(palette, 3 * index + 3, length),
-    ]
+
+    def replaced():  # within the branch: beyond the palette there is nothing to cut
+        before, after = _piece(palette, 0, 3 * index), _piece(palette, 3 * index + 3, length)
+        return tf.strings.join([before, b"\xff\xff\xff", after])
+
     inside = (index >= 0) & (3 * index + 3 <= length)
-    return tf.cond(inside, lambda: tf.strings.join(parts), lambda: palette)
+    return tf.cond(inside, replaced, lambda: palette)
 
 
 def _gif_frame(data, start):
