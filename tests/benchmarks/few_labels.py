@@ -19,14 +19,14 @@ SETTINGS = {
     "units": 320,
     "embedding_dim": 256,
     "bidirectional": False,
-    "pooling": "last+mean+max",
-    "dropout": 0.4,
-    "output_dropout": 0.5,
+    "pooling": "attention+max",
+    "dropout": 0.2,
+    "output_dropout": 0.3,
     "token_dropout": 0.2,
     "unfreeze": 0,
-    "layer_rate": 0.8,
+    "layer_rate": 0.3,
 }
-RATE, EPOCHS, BATCH = 1e-3, 12, 16
+RATE, EPOCHS, BATCH = 5e-3, 12, 16
 
 
 def drawn(examples, count, seed):
