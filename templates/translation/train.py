@@ -61,8 +61,9 @@ splits = data()
 model = rnn_apps.Translator(encoder=network(), **SETTINGS)
 model.adapt(splits.train)
 model.compile(learning_rate=LEARNING_RATE)
-fitting = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "run": RUN}
-model.fit(splits.train, validation_data=splits.validation, **fitting)
+model.fit(
+    splits.train, validation_data=splits.validation, epochs=EPOCHS, batch_size=BATCH_SIZE, run=RUN
+)
 report = model.report(splits.test, source=splits.name)
 report.save(RUN)
 print(report)
