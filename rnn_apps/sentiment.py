@@ -15,6 +15,7 @@ from rnn_apps.blocks.ordinal import OrdinalHead
 from rnn_apps.blocks.recurrent import RecurrentStack
 from rnn_apps.evaluation import baselines, labels
 from rnn_apps.export import Endpoint
+from rnn_apps.preprocessing import classes
 from rnn_apps.preprocessing.batches import LengthBatches
 from rnn_apps.preprocessing.text import PADDING, SubwordTokenizer, utf8
 from rnn_apps.pretraining import Pretrained
@@ -59,6 +60,8 @@ class SentimentClassifier(Application):
         row_dropout: float, share of the subwords whose vector is left out of a training batch.
         token_dropout: float, share of the places in a text whose vector is zero in training.
         recurrent_dropout: float, dropout of the recurrent state.
+        adversarial: float, how far training moves each text's vectors against the network, as a
+            share of their norm (Miyato et al., 2017); a step then takes twice as long. 0 for none.
         truncate: int or None, steps after which backpropagation through time is cut.
         classes: sequence of str or None, class names from the most negative to the most positive;
             None takes the labels of the training examples in sorted order. Where labels are
@@ -104,6 +107,7 @@ class SentimentClassifier(Application):
         row_dropout: float = 0.0,
         token_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        adversarial: float = 0.0,
         truncate: int | None = None,
         classes: Sequence[str] | None = None,
         ordered: bool = False,
@@ -119,6 +123,8 @@ class SentimentClassifier(Application):
                 f"unfreeze={unfreeze} and layer_rate={layer_rate} came; give a number of epochs of "
                 "0 or more, and a share above 0 and at most 1."
             )
+        if not 0 <= adversarial < 1:
+            raise ValueError(f"adversarial={adversarial} came; give a share from 0 to below 1.")
         self.cell = cell
         self.units = units
         self.num_layers = num_layers
@@ -138,6 +144,7 @@ class SentimentClassifier(Application):
         self.row_dropout = row_dropout
         self.token_dropout = token_dropout
         self.recurrent_dropout = recurrent_dropout
+        self.adversarial = adversarial
         self.truncate = truncate
         self.classes = None if classes is None else tuple(str(label) for label in classes)
         self.ordered = ordered
@@ -161,8 +168,8 @@ class SentimentClassifier(Application):
 
     def learn(self, columns):
         """Learns the subwords, and the class names where none were given."""
-        names = self.classes or tuple(sorted({str(label) for label in columns["label"]}, key=_key))
-        indices = _class_indices(columns["label"], names)
+        names = self.classes or classes.names_of(columns["label"])
+        indices = classes.indices_of(columns["label"], names)
         if len(np.unique(indices)) < 2:
             raise ValueError(
                 f"All {len(indices)} training examples have the label {columns['label'][0]!r}; a "
@@ -221,14 +228,14 @@ class SentimentClassifier(Application):
     def feed(self, columns, *, batch_size, shuffle, seed, sample_weight):
         """Encodes the texts once and batches them by length."""
         token_ids = self.tokenizer.tokenize(tf.constant(utf8(columns["text"])))
-        classes = _class_indices(columns["label"], self.class_names)
+        targets = classes.indices_of(columns["label"], self.class_names)
         weights = self._class_weights()
         if weights is not None:
-            sample_weight = weights[classes] * (1 if sample_weight is None else sample_weight)
+            sample_weight = weights[targets] * (1 if sample_weight is None else sample_weight)
         return LengthBatches(
             token_ids.flat_values,
             token_ids.row_splits,
-            classes,
+            targets,
             sample_weight=sample_weight,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -277,17 +284,22 @@ class SentimentClassifier(Application):
         with training.trainable(*self._below_the_head()):
             return self.trainable_variables
 
-    def hidden(self, token_ids, training=None):
-        """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""
-        mask = token_ids != PADDING
-        vectors = self.embedding(token_ids, training=training)
-        return self.recurrent(vectors, mask=mask, training=training), mask
-
     def call(self, token_ids, training=None):
         """The network: int32 (B, T), padded with 0 → float32 logits (B, C)."""
-        states, mask = self.hidden(token_ids, training)
+        vectors = self.embedding(token_ids, training=training)
+        return self.logits(vectors, token_ids != PADDING, training)
+
+    def logits(self, vectors, mask, training=None):
+        """What follows the embedding: (B, T, E) and mask bool (B, T) → float32 logits (B, C)."""
+        states = self.recurrent(vectors, mask=mask, training=training)
         pooled = self.pooled_dropout(self.pool(states, mask=mask), training=training)
         return tf.cast(self.head(pooled), tf.float32)
+
+    def train_step(self, batch):
+        """Keras's hook: learns from a batch; with `adversarial`, also from a harder reading."""
+        if not self.adversarial:
+            return super().train_step(batch)
+        return training.adversarial_step(self, batch, self.adversarial)
 
     def answer(self, text):
         """Classifies raw texts.
@@ -343,7 +355,8 @@ class SentimentClassifier(Application):
             length: int32 (B,), subwords of each text, the begin and end tokens among them.
         """
         token_ids = self.tokenizer.encode(text)
-        states, mask = self.hidden(token_ids, training=False)
+        mask = token_ids != PADDING
+        states = self.recurrent(self.embedding(token_ids), mask=mask, training=False)
         _, weights = self.pool.attention(states, mask=mask, return_weights=True)
         beyond = [[0, 0], [0, self.max_tokens - tf.shape(token_ids)[1]]]
         return {
@@ -389,7 +402,7 @@ class SentimentClassifier(Application):
         """
         self._require_adapted("report")
         test = self.examples(x, y)
-        truth = _class_indices(test["label"], self.class_names)
+        truth = classes.indices_of(test["label"], self.class_names)
         train = self.training_examples if train is None else self._examples_of(train)
         seen = np.repeat(np.arange(len(self.class_counts)), self.class_counts)
         beside = {
@@ -398,7 +411,7 @@ class SentimentClassifier(Application):
         if train is not None:
             beside["TF-IDF logistic regression"] = baselines.tfidf_logistic_regression(
                 train["text"],
-                _class_indices(train["label"], self.class_names),
+                classes.indices_of(train["label"], self.class_names),
                 test["text"],
                 len(self.class_names),
             )
@@ -411,29 +424,6 @@ class SentimentClassifier(Application):
             application=type(self).__name__,
             seed=seed,
         )
-
-
-def _key(label):
-    """Sorts labels: integers by value, before names."""
-    return (0, int(label), "") if label.lstrip("-").isdecimal() else (1, 0, label)
-
-
-def _class_indices(values, names):
-    """Turns labels into int32 class indices, by name, or by number where the names are not."""
-    positions = {name: index for index, name in enumerate(names)}
-    if not any(name.lstrip("-").isdecimal() for name in names):
-        positions |= {str(index): index for index in range(len(names))}
-    indices = np.empty(len(values), np.int32)
-    for row, value in enumerate(values):
-        label = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        if label not in positions:
-            raise ValueError(
-                f"Example {row + 1} has the label {label!r}, but the classes are "
-                f"{', '.join(names)}. Correct the label, or adapt a new model on examples that "
-                "have it."
-            )
-        indices[row] = positions[label]
-    return indices
 
 
 def _example(text):

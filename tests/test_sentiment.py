@@ -189,7 +189,7 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
         "cell": "simple_rnn", "units": 7, "num_layers": 2, "bidirectional": False,
         "embedding_dim": 5, "vocabulary_size": 400, "lowercase": False, "max_tokens": 99,
         "pooling": "max", "dropout": 0.25, "output_dropout": 0.35, "row_dropout": 0.05,
-        "token_dropout": 0.4, "recurrent_dropout": 0.15,
+        "token_dropout": 0.4, "recurrent_dropout": 0.15, "adversarial": 0.03,
         "truncate": 11, "classes": ("bad", "good"), "ordered": True,
         "class_weight": {"bad": 2.0}, "name": "mine", "dtype": "mixed_bfloat16",
     }  # fmt: skip
@@ -208,9 +208,9 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
     "options",
     [
         {"encoder": True},
-        {"dtype": "mixed_bfloat16"},
+        {"dtype": "mixed_bfloat16", "adversarial": 0.05},
         {"ordered": True, "pooling": "last", "cell": "lstm", "bidirectional": False},
-        {"max_tokens": None, "pooling": "mean", "truncate": 3},
+        {"max_tokens": None, "pooling": "mean", "truncate": 3, "adversarial": 0.05},
     ],
     ids=["own encoder", "mixed precision", "ordered", "no limit"],
 )
@@ -320,6 +320,7 @@ def test_mistakes_get_one_clear_sentence(trained, tmp_path):
             "a tuple of 3; give",
         ),
         (lambda: small_classifier(max_tokens=2), "max_tokens=2"),
+        (lambda: small_classifier(adversarial=1), "adversarial=1 came"),
     ]
     for act, expected in cases:
         if expected == "nothing":

@@ -1,5 +1,6 @@
 """What `fit` adds to Keras: callbacks, and the run folder with exact resume."""
 
+from rnn_apps.training.adversarial import adversarial_step
 from rnn_apps.training.callbacks import (
     AveragedWeights,
     EarlyStopping,
@@ -43,6 +44,7 @@ __all__ = [
     "StopOnNonFinite",
     "TrainFrom",
     "WarmupCosine",
+    "adversarial_step",
     "check_run_folder",
     "falling_shares",
     "optimizer_named",

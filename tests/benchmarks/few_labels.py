@@ -16,8 +16,8 @@ import rnn_apps
 from rnn_apps.evaluation import labels
 
 SETTINGS = {
-    "units": 320,
-    "embedding_dim": 256,
+    "units": 256,
+    "embedding_dim": 128,
     "bidirectional": False,
     "pooling": "attention+max",
     "dropout": 0.2,
