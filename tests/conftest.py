@@ -2,7 +2,6 @@
 
 import base64
 import csv
-import gc
 import itertools
 import pathlib
 import shutil
@@ -27,28 +26,6 @@ _THINGS = ("story", "cast", "music", "ending", "pace", "tone")
 
 # The files that take longest, in the order in which the workers of `make test` begin them.
 _LONG = ("test_templates.py", "test_readme.py")
-
-
-def pytest_configure():
-    """Spares Grappler, which goes over each traced function once more and takes longer than most of
-    these tests; see `optimised_graphs`."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def little_to_look_through():
-    """What is alive before a module is not looked through for garbage again: it is most of what a
-    worker holds, and the server collects garbage whenever it drops a version."""
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.fixture(scope="module")
-def optimised_graphs():
-    """Functions are run as users run them: for modules that train for long, or take the time."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_collection_modifyitems(items):

@@ -8,8 +8,6 @@ import pytest
 import rnn_apps
 from rnn_apps import cli, data
 
-pytestmark = pytest.mark.usefixtures("optimised_graphs")
-
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 REVIEWS = DATA / "reviews"

@@ -15,8 +15,6 @@ from conftest import serialized, squares, tensors
 
 from rnn_apps import cli
 
-pytestmark = pytest.mark.usefixtures("optimised_graphs")
-
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "benchmarks"))
 
 import serving  # noqa: E402  lies in the folder of benchmarks
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimised_graphs")]
+pytestmark = pytest.mark.slow
 
 
 def test_new_versions_under_load_lose_no_request_and_none_sees_an_older_one(tmp_path):
