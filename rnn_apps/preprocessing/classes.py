@@ -7,7 +7,7 @@ def names_of(labels):
     """Sorts the labels that there are: integers by value, before names.
 
     Args:
-        labels: sequence of str, bytes or int (N,).
+        labels: sequence of str or int (N,).
 
     Returns:
         tuple of str.
