@@ -295,6 +295,12 @@ class SentimentClassifier(Application):
         pooled = self.pooled_dropout(self.pool(states, mask=mask), training=training)
         return tf.cast(self.head(pooled), tf.float32)
 
+    def hidden(self, token_ids):
+        """Reads texts: int32 (B, T) → states float (B, T, H), and the mask, bool (B, T)."""
+        mask = token_ids != PADDING
+        vectors = self.embedding(token_ids, training=False)
+        return self.recurrent(vectors, mask=mask, training=False), mask
+
     def train_step(self, batch):
         """Keras's hook: learns from a batch; with `adversarial`, also from a harder reading."""
         if not self.adversarial:
@@ -355,8 +361,7 @@ class SentimentClassifier(Application):
             length: int32 (B,), subwords of each text, the begin and end tokens among them.
         """
         token_ids = self.tokenizer.encode(text)
-        mask = token_ids != PADDING
-        states = self.recurrent(self.embedding(token_ids), mask=mask, training=False)
+        states, mask = self.hidden(token_ids)
         _, weights = self.pool.attention(states, mask=mask, return_weights=True)
         beyond = [[0, 0], [0, self.max_tokens - tf.shape(token_ids)[1]]]
         return {
