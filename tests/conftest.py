@@ -18,7 +18,6 @@ import tensorflow as tf
 
 import rnn_apps
 from rnn_apps import export
-from rnn_apps.blocks import kernels
 
 _GOOD, _BAD = ("fine", "moving", "clever", "warm"), ("dull", "hollow", "loud", "tired")
 _THINGS = ("story", "cast", "music", "ending", "pace", "tone")
@@ -51,14 +50,6 @@ def small_classifier(**options):
     return rnn_apps.SentimentClassifier(**{**settings, **options})
 
 
-@pytest.fixture
-def plain_kernels(request):
-    """Trains without XLA, whose compilation takes longer than these small trainings; a test
-    marked `slow` trains as users do."""
-    with kernels.use("auto" if request.node.get_closest_marker("slow") else "plain"):
-        yield
-
-
 @pytest.fixture(scope="session")
 def trained():
     """A classifier trained on `reviews()`; not to be trained on."""
@@ -66,8 +57,7 @@ def trained():
     model = small_classifier()
     model.adapt(*reviews())
     model.compile(learning_rate=0.02)
-    with kernels.use("plain"):
-        model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
+    model.fit(*reviews(), epochs=25, batch_size=32, verbose=0)
     return model
 
 
@@ -207,8 +197,7 @@ def forecaster():
     model = small_forecaster(date_features=True, static=("sector", "size"), num_paths=40)
     model.adapt(prices())
     model.compile(learning_rate=0.01)
-    with kernels.use("plain"):
-        model.fit(prices(), validation_split=0.25, epochs=4, verbose=0)
+    model.fit(prices(), validation_split=0.25, epochs=4, verbose=0)
     return model
 
 
@@ -238,8 +227,7 @@ def translator():
     model = small_translator()
     model.adapt(*pairs())
     model.compile(learning_rate=0.02)
-    with kernels.use("plain"):
-        model.fit(*pairs(), epochs=16, batch_size=6, verbose=0)
+    model.fit(*pairs(), epochs=16, batch_size=6, verbose=0)
     return model
 
 
@@ -259,8 +247,7 @@ def language_model():
     model = small_language_model()
     model.adapt(VERSES)
     model.compile(learning_rate=0.02)
-    with kernels.use("plain"):
-        model.fit(VERSES, epochs=40, batch_size=4, verbose=0)
+    model.fit(VERSES, epochs=40, batch_size=4, verbose=0)
     return model
 
 
@@ -291,8 +278,7 @@ def captioner():
     model = small_captioner()
     model.adapt(*squares())
     model.compile(learning_rate=0.01)
-    with kernels.use("plain"):
-        model.fit(*squares(), epochs=80, batch_size=6, verbose=0)
+    model.fit(*squares(), epochs=80, batch_size=6, verbose=0)
     return model
 
 

@@ -8,8 +8,6 @@ from conftest import reviews, small_classifier
 
 from rnn_apps import training
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 STILL = {"dropout": 0.0, "output_dropout": 0.0}
 TEXTS, LABELS = reviews()
 

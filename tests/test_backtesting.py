@@ -102,7 +102,7 @@ def test_models_are_retrained_on_bars_before_what_they_judge(forecaster, judged,
 
 
 @pytest.mark.slow
-def test_a_model_that_is_not_compiled_can_be_retrained(plain_kernels):
+def test_a_model_that_is_not_compiled_can_be_retrained():
     model = small_forecaster()
     model.adapt(prices(2, 100))
     report = model.report(prices(2, 110), refit_every=50, refit={"epochs": 1})

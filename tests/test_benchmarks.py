@@ -129,7 +129,7 @@ def test_ngrams_of_words_end_idioms_that_they_have_seen(scripts, tmp_path, capsy
 
 
 def test_few_labels_are_learned_from_nothing_and_from_a_language_model(
-    scripts, tmp_path, monkeypatch, plain_kernels
+    scripts, tmp_path, monkeypatch
 ):
     import few_labels
 

@@ -13,14 +13,11 @@ from conftest import answers_elsewhere, small_captioner, squares
 
 import rnn_apps
 from rnn_apps import export
-from rnn_apps.blocks import kernels
 from rnn_apps.caption_reports import truth_of
 from rnn_apps.data import load_captions
 from rnn_apps.evaluation.captions import SHUFFLED_PICTURES
 from rnn_apps.preprocessing.images import decode_images
 from rnn_apps.preprocessing.text import BEGIN, END, PADDING
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -512,16 +509,15 @@ def test_the_first_picture_that_can_be_read_is_drawn(captioner):
 @pytest.mark.real_data
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the photographs are not there")
 def test_photographs_are_captioned_with_the_network_of_others(cache):
-    with kernels.use("plain"):
-        splits = load_captions(DATA / "captions" / "captions.jsonl")
-        train, held = splits.train.take(40), splits.validation.take(10)
-        model = small_captioner(
-            backbone="MobileNet", backbone_weights=str(WEIGHTS), image_size=224,
-            backbone_layer="conv_dw_13_relu", vocabulary_size=900, max_length=30,
-        )  # fmt: skip
-        model.adapt(train)
-        model.compile()
-        history = model.fit(train, validation_data=held, epochs=3, verbose=0).history
+    splits = load_captions(DATA / "captions" / "captions.jsonl")
+    train, held = splits.train.take(40), splits.validation.take(10)
+    model = small_captioner(
+        backbone="MobileNet", backbone_weights=str(WEIGHTS), image_size=224,
+        backbone_layer="conv_dw_13_relu", vocabulary_size=900, max_length=30,
+    )  # fmt: skip
+    model.adapt(train)
+    model.compile()
+    history = model.fit(train, validation_data=held, epochs=3, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert model.predict(held)["ok"].all()
 

@@ -17,9 +17,6 @@ from conftest import reviews
 
 import rnn_apps
 from rnn_apps import cli
-from rnn_apps.blocks import kernels
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]
@@ -58,12 +55,11 @@ def run(tmp_path_factory):
     texts, labels = reviews()
     write_csv(folder / "train.csv", {"review": texts, "stars": labels})
     write_csv(folder / "test.csv", {"review": [f"Well: {t}" for t in texts], "stars": labels})
-    with kernels.use("plain"):
-        status = call(
-            "train", "sentiment", "--data", folder / "train.csv", "--test", folder / "test.csv",
-            "--columns", "text=review,label=stars", "--run", folder / "run", *SMALL,
-            "--learning_rate", 0.02, "--fit.epochs", 2, "--seed", 3,
-        )  # fmt: skip
+    status = call(
+        "train", "sentiment", "--data", folder / "train.csv", "--test", folder / "test.csv",
+        "--columns", "text=review,label=stars", "--run", folder / "run", *SMALL,
+        "--learning_rate", 0.02, "--fit.epochs", 2, "--seed", 3,
+    )  # fmt: skip
     assert status == 0
     return folder / "run"
 

@@ -12,9 +12,6 @@ import yaml
 from conftest import squares
 
 from rnn_apps import ImageCaptioner, cli, cli_training
-from rnn_apps.blocks import kernels
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 SIZES = {"image_size": 24, "units": 8, "embedding_dim": 8, "vocabulary_size": 320, "max_length": 12}
 SMALL = [f"--{name}={value}" for name, value in SIZES.items()]
@@ -57,8 +54,7 @@ def run(album):
     """A run folder, trained by the command on the album."""
     arguments = ("--run", album.parent / "run", *SMALL, "--test_fraction", 0.3)
     arguments += ("--fit.epochs", 12, "--learning_rate", 0.02, "--fit.patience", "null")
-    with kernels.use("plain"):
-        assert call("train", "captioning", "--data", album, *arguments) == 0
+    assert call("train", "captioning", "--data", album, *arguments) == 0
     return album.parent / "run"
 
 

@@ -14,9 +14,6 @@ from conftest import write_prices
 
 import rnn_apps
 from rnn_apps import cli, cli_training
-from rnn_apps.blocks import kernels
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 NAMES = ("ticker", "day", "last")
 COLUMNS = ("--columns", "series=ticker,date=day,close=last")
@@ -43,8 +40,7 @@ def run(tmp_path_factory):
     """A run folder, trained by the command, beside the prices it was trained on."""
     folder = tmp_path_factory.mktemp("work")
     prices = write_prices(folder / "prices.csv", NAMES)
-    with kernels.use("plain"):
-        assert call(*train(prices, folder / "run", *COLUMNS, *DATES, "--gap", 1)) == 0
+    assert call(*train(prices, folder / "run", *COLUMNS, *DATES, "--gap", 1)) == 0
     return folder / "run"
 
 

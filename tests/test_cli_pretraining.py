@@ -10,9 +10,6 @@ from test_cli import call, write_csv
 
 import rnn_apps
 from rnn_apps import cli_pretraining, language
-from rnn_apps.blocks import kernels
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 TEXTS, LABELS = reviews()
 SMALL = (
@@ -30,8 +27,7 @@ def folder(tmp_path_factory):
     held = [f"Well: {text}" for text in TEXTS[:8]]
     write_csv(folder / "valid.csv", {"text": held, "label": LABELS[:8]})
     write_csv(folder / "more.csv", {"text": ["Nobody has judged the waltz.", held[0]]})
-    with kernels.use("plain"):
-        assert call(*command(folder)) == 0
+    assert call(*command(folder)) == 0
     return folder
 
 

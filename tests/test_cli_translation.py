@@ -11,9 +11,6 @@ import yaml
 from conftest import pairs
 
 from rnn_apps import cli, cli_training
-from rnn_apps.blocks import kernels
-
-pytestmark = pytest.mark.usefixtures("plain_kernels")
 
 SIZES = {"cell": "gru", "units": 6, "embedding_dim": 6, "vocabulary_size": 320, "beams": 3}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "encoder_layers": 1, "decoder_layers": 1}.items()]
@@ -36,8 +33,7 @@ def run(tmp_path_factory):
         (folder / name).write_text("\n".join(lines) + "\n")
     data = f"{folder}/train.en+train.xx"
     arguments = ("--run", folder / "run", *SMALL, "--fit.epochs", 1, "--test_fraction", 0.2)
-    with kernels.use("plain"):
-        assert call("train", "translation", "--data", data, *arguments) == 0
+    assert call("train", "translation", "--data", data, *arguments) == 0
     return folder / "run"
 
 

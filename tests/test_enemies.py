@@ -20,8 +20,6 @@ from conftest import reviews
 import rnn_apps
 from rnn_apps import cli, training
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 ROOT = Path(rnn_apps.__file__).parents[1]
 SIZES = {"cell": "gru", "units": 8, "embedding_dim": 8, "vocabulary_size": 300}
 SMALL = [f"--{k}={v}" for k, v in {**SIZES, "bidirectional": "false", "pooling": "max"}.items()]

@@ -10,8 +10,6 @@ from conftest import small_captioner, squares
 import rnn_apps
 from rnn_apps import training
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 PICTURES, CAPTIONS = squares()
 RATE = 0.02
 

@@ -15,8 +15,6 @@ from rnn_apps import data, export
 from rnn_apps.preprocessing import bar_examples, series
 from rnn_apps.preprocessing.windows import SeriesWindows
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 KINDS = [(h, d) for h in ("quantiles", "student_t") for d in ("direct", "recurrent")]
 SLOW = pytest.mark.slow
 SOME_SLOW = [

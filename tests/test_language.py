@@ -12,8 +12,6 @@ import rnn_apps
 from rnn_apps import export, language_reports
 from rnn_apps.preprocessing.text import utf8
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 REQUESTS = [
     "the cat sat on",
     "",

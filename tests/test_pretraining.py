@@ -12,8 +12,6 @@ import rnn_apps
 from rnn_apps import training
 from rnn_apps.language import LanguageModel
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 TEXTS, LABELS = reviews()
 SIZES = {"cell": "gru", "units": 12, "vocabulary_size": 330, "steps": 8}
 RATE = 0.02

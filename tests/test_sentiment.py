@@ -13,8 +13,6 @@ from conftest import answers_elsewhere, reviews, serialized, small_classifier
 import rnn_apps
 from rnn_apps import blocks, data, export  # noqa: F401  blocks: registers layers
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 REQUESTS = [
     "The story is not dull.",
     "",

@@ -19,8 +19,6 @@ from conftest import pairs, squares, write_prices
 import rnn_apps
 from rnn_apps import cli, data
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 ROOT = pathlib.Path(__file__).parents[1]
 TEMPLATES = sorted((ROOT / "templates").glob("*/train.py"))
 HEADINGS = ["Settings", "Your data", "The network", "Train", "Try it", "Export"]

@@ -15,8 +15,6 @@ from conftest import reviews, small_classifier
 
 from rnn_apps import load_model, training
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 
 def fresh(seed, **options):
     keras.utils.set_random_seed(seed)

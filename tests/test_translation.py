@@ -15,8 +15,6 @@ from rnn_apps import export
 from rnn_apps.evaluation.text_scores import bleu
 from rnn_apps.preprocessing.text import BEGIN, END, PADDING
 
-pytestmark = pytest.mark.usefixtures("plain_kernels")
-
 SOURCES, TARGETS = pairs()
 REQUESTS = [
     "the red cat and the new tree",
