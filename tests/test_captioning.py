@@ -422,13 +422,28 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
 @pytest.mark.parametrize(
     "options",
     [
-        {"attention": None, "no_repeat_ngram": 2},
-        {"dtype": "mixed_bfloat16", "cell": "lstm"},
-        {"attention": "scaled", "decoder_layers": 2, "attention_regularisation": 1.0},
-        {"backbone": "MobileNet", "image_size": 32, "train_backbone": False},
-        {"attention": "general", "cell": "simple_rnn", "framing": "crop", "lowercase": False},
+        {
+            "attention": None,
+            "cell": "simple_rnn",
+            "framing": "crop",
+            "lowercase": False,
+            "no_repeat_ngram": 2,
+        },
+        {
+            "attention": "scaled",
+            "attention_regularisation": 1.0,
+            "cell": "lstm",
+            "decoder_layers": 2,
+            "dtype": "mixed_bfloat16",
+        },
+        {
+            "attention": "general",
+            "backbone": "MobileNet",
+            "image_size": 32,
+            "train_backbone": False,
+        },
     ],
-    ids=["vector only", "mixed precision", "scaled", "frozen MobileNet", "crop"],
+    ids=["vector only", "mixed precision", "frozen MobileNet"],
 )
 def test_variants_train_save_and_export_alike(options, cache, tmp_path):
     model = small_captioner(**options)
