@@ -1,7 +1,10 @@
 import os
+import random
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 import tensorflow_datasets
 
@@ -106,6 +109,15 @@ def test_a_split_without_labels_is_left_out_and_noted(tmp_path, monkeypatch, cap
     assert (found["train"]["text"][0], found["train"]["label"][0]) == ("naïve", "no")
     assert notes == ("The test split of tfds:withheld has no labels, so it is left out.",)
     assert capsys.readouterr().out == ""
+
+
+def test_what_is_drawn_after_a_seed_does_not_depend_on_the_cache(cache):
+    drawn = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        tfds.read_builtin(Builtin, NAMES)
+        drawn.append((random.random(), np.random.random(), float(keras.random.normal([]))))
+    assert drawn[0] == drawn[1]
 
 
 def test_builtin_data_is_written_once_and_leaves_nothing_beside(cache, monkeypatch, capfd):

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import io
 import os
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -199,7 +200,7 @@ def _generate(builder_class, keys, config):
             builder = builder_class(data_dir=folder, config=config)
             unseen = io.StringIO()  # TFDS announces downloads and draws progress bars
             with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
-                builder.download_and_prepare()
+                _write(builder)
             found, _ = _read(builder, keys, SPLITS, "builtin")
             _publish(Path(builder.data_dir), cache / Path(builder.data_dir).relative_to(folder))
     except OSError as error:
@@ -208,6 +209,19 @@ def _generate(builder_class, keys, config):
             "XDG_CACHE_HOME to a folder that can be written."
         ) from error
     return found
+
+
+def _write(builder):
+    """Has TFDS write a data set, without drawing from the random numbers of what comes after.
+
+    A training of one seed is then the same whether its data was there before or not.
+    """
+    before = random.getstate(), np.random.get_state()
+    try:
+        builder.download_and_prepare()
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
 
 
 def _publish(made, place):
@@ -248,7 +262,7 @@ def _prepare(builder, name):
         return
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+            _write(builder)
     except Exception as error:  # TFDS, requests and each data set's own code raise many kinds
         what = " ".join(str(error).split())[:200]
         raise OSError(
