@@ -15,9 +15,9 @@ import rnn_apps
 
 # 1. Settings ---------------------------------------------------------------------------------
 
-SETTINGS = {"units": 192, "decoder_layers": 2, "vocabulary_size": 1000, "hidden_dropout": 0.1}
+SETTINGS = {"units": 160, "decoder_layers": 2, "vocabulary_size": 1000, "hidden_dropout": 0.1}
 LEARNING_RATE = 3e-3
-BATCH_SIZE = 16  # pictures, each with all of its captions
+BATCH_SIZE = 24  # pictures, each with all of its captions
 EPOCHS = 4
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/captioning"
