@@ -1,4 +1,4 @@
-"""Reports: only dates that were not learned from, and the truth where it is known."""
+"""Reports: only dates that were not learned from, and models retrained on what came before."""
 
 import json
 
@@ -107,13 +107,9 @@ def test_a_model_that_is_not_compiled_can_be_retrained():
     assert "skill" in report.to_dict() and not model.compiled
 
 
-@pytest.fixture(scope="module")
-def market():
-    return data.load_bars("builtin")
-
-
 @pytest.mark.slow
-def test_a_model_that_is_not_trained_is_hardly_worse_than_persistence(market):
+def test_a_model_that_is_not_trained_is_hardly_worse_than_persistence():
+    market = data.load_bars("builtin")
     model = rnn_apps.StockForecaster(horizon=5)
     model.adapt(market.train)
     report = model.report(market.test).to_dict()

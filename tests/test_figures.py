@@ -126,6 +126,7 @@ def test_the_built_in_market_is_forecast_nearly_as_well_as_it_can_be(tmp_path):
     config = BENCHMARKS / "markets.yaml"
     report = report_of(tmp_path, "forecasting", "--config", config, "--data", "builtin")
     assert report["achieved"]["value"] >= 0.8
+    assert report["skill"]["low"] > 0
 
 
 @pytest.mark.slow

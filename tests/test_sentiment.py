@@ -205,16 +205,16 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
 @pytest.mark.parametrize(
     "options",
     [
-        {"encoder": True, "dtype": "mixed_bfloat16", "adversarial": 0.05},
+        {"encoder": True},
+        {"dtype": "mixed_bfloat16", "adversarial": 0.05},
         {"ordered": True, "pooling": "last", "cell": "lstm", "bidirectional": False},
         {"max_tokens": None, "pooling": "mean", "truncate": 3, "adversarial": 0.05},
     ],
-    ids=["own encoder", "ordered", "no limit"],
+    ids=["own encoder", "mixed precision", "ordered", "no limit"],
 )
 def test_variants_train_save_and_export_alike(options, tmp_path):
     if options.get("encoder"):
-        own = keras.layers.GRU(6, return_sequences=True, use_cudnn=False)
-        options = {**options, "encoder": own}
+        options = {"encoder": keras.layers.GRU(6, return_sequences=True, use_cudnn=False)}
     model = small_classifier(**options)
     model.adapt(*reviews())
     model.compile()

@@ -230,6 +230,8 @@ def test_a_copied_template_keeps_the_promise_of_its_docstring(template, tmp_path
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert finished.returncode == 0, finished.stderr
+    assert f"published saved_models/{template.parent.name}/1" in finished.stdout
+    assert (tmp_path / "app" / "run" / "model.keras").is_file()
     report = json.loads((tmp_path / "app" / "run" / "report.json").read_text())
     found = {**report["metrics"], "achieved": report.get("achieved")}[metric]["value"]
     assert found <= float(value) if most else found >= float(value)

@@ -111,11 +111,21 @@ def test_a_split_without_labels_is_left_out_and_noted(tmp_path, monkeypatch, cap
     assert capsys.readouterr().out == ""
 
 
-def test_what_is_drawn_after_a_seed_does_not_depend_on_the_cache(cache):
+@pytest.mark.parametrize(
+    "read",
+    [lambda: tfds.read_builtin(Builtin, NAMES), lambda: tfds.read("withheld", NAMES)],
+    ids=["builtin", "named"],
+)
+def test_what_is_drawn_after_a_seed_does_not_depend_on_the_cache(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_datasets, "builder", lambda *_, **__: Small(data_dir=tmp_path))
+    prepare = Small.download_and_prepare  # which draws from Python's numbers, but not from NumPy's
+    monkeypatch.setattr(
+        Small, "download_and_prepare", lambda self: np.random.random() and prepare(self)
+    )
     drawn = []
     for _ in range(2):
         keras.utils.set_random_seed(0)
-        tfds.read_builtin(Builtin, NAMES)
+        read()
         drawn.append((random.random(), np.random.random(), float(keras.random.normal([]))))
     assert drawn[0] == drawn[1]
 

@@ -331,7 +331,8 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
 @pytest.mark.parametrize(
     "options",
     [
-        {"encoder": True, "attention": "additive", "dtype": "mixed_bfloat16", "cell": "lstm"},
+        {"encoder": True, "attention": "additive"},
+        {"dtype": "mixed_bfloat16", "cell": "lstm"},
         {
             "attention": None,
             "encoder_layers": 2,
@@ -342,7 +343,7 @@ def test_every_constructor_argument_comes_back_from_its_configuration():
         },
         {"attention": "scaled", "cell": "simple_rnn", "coverage_penalty": 0.2, "max_ratio": 1.0},
     ],
-    ids=["own encoder", "no attention", "coverage"],
+    ids=["own encoder", "mixed precision", "no attention", "coverage"],
 )
 def test_variants_train_save_and_export_alike(options, tmp_path):
     if options.get("encoder"):
