@@ -235,6 +235,7 @@ def test_a_copied_template_keeps_the_promise_of_its_docstring(template, tmp_path
     report = json.loads((tmp_path / "app" / "run" / "report.json").read_text())
     found = {**report["metrics"], "achieved": report.get("achieved")}[metric]["value"]
     assert found <= float(value) if most else found >= float(value)
+    assert report.get("skill", {"low": 1})["low"] > 0  # of forecasts, over persistence
     # Processor time, a little above the time on the clock of a quiet machine, so that the promise
     # is held on a machine that others use too.
     assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime <= seconds

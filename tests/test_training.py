@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from conftest import reviews, small_classifier
 
 from rnn_apps import load_model, training
+from rnn_apps.training import run_folder
 
 
 def fresh(seed, **options):
@@ -151,6 +153,20 @@ def test_a_finished_run_holds_what_it_promises(uninterrupted):
     rows = history(uninterrupted)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert {"loss", "val_loss", "accuracy", "val_accuracy"} <= rows[0].keys()
+
+
+def test_curves_are_drawn_after_the_first_epoch_and_the_last_and_now_and_then(
+    tmp_path, monkeypatch
+):
+    now, drawn = [0], []
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(run_folder, "time", clock)
+    monkeypatch.setattr(run_folder, "_curves", lambda rows: drawn.append(len(rows)) or b"")
+    tick = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, _: now.__setitem__(0, 4 * epoch)
+    )
+    fit(fresh(0), tmp_path / "run", epochs=6, callbacks=[tick])
+    assert drawn == [1, 4, 6]
 
 
 def test_a_finished_run_is_never_overwritten(uninterrupted):

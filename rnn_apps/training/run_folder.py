@@ -4,7 +4,8 @@ A run folder holds
 
 - ``run.json``: the application, its settings, those of `fit`, the seed, package versions, the
   fingerprint of the training examples, and what the caller adds (where the data came from);
-- ``history.csv`` and ``curves.png``: one row and one point for each finished epoch;
+- ``history.csv``: one row for each finished epoch, and ``curves.png``, which draws them: at once
+  after the first epoch and the last, at most ten seconds late between;
 - ``config.yaml``: the command that began it, where there was one;
 - ``language_model``: the run folder of a language model that it begins as, if that was trained for
   it;
@@ -19,6 +20,7 @@ import json
 import pathlib
 import platform
 import sys
+import time
 
 import keras
 import numpy as np
@@ -30,6 +32,7 @@ MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.yaml"
 LANGUAGE_FOLDER = "language_model"
 RUN_FILE, _STATE_FILE = "run.json", "state.npz"
+_SECONDS_BETWEEN_DRAWINGS = 10.0  # one takes a tenth of a second, and an epoch may take half of one
 _PACKAGES = ("rnn_apps", "tensorflow", "keras", "tensorflow-text", "sentencepiece", "numpy")
 
 
@@ -54,6 +57,7 @@ class RunFolder(keras.callbacks.Callback):
         self.history = []
         self.stateful = stateful
         self._saved = None
+        self._drawn = -float("inf")  # when the curves were last drawn
         self._open()
 
     def _open(self):
@@ -107,7 +111,12 @@ class RunFolder(keras.callbacks.Callback):
         )
         self._write_state(epoch + 1)
         write_atomically(self.folder / "history.csv", _csv(self.history).encode())
+        if time.monotonic() - self._drawn >= _SECONDS_BETWEEN_DRAWINGS:
+            self._draw()
+
+    def _draw(self):
         write_atomically(self.folder / "curves.png", _curves(self.history))
+        self._drawn = time.monotonic()
 
     def _write_state(self, epochs):
         arrays = {
@@ -129,7 +138,9 @@ class RunFolder(keras.callbacks.Callback):
         write_atomically(self.folder / _STATE_FILE, buffer.getvalue())
 
     def finish(self, model):
-        """Writes the trained model and forgets the state of training."""
+        """Writes the curves and the trained model, and forgets the state of training."""
+        if self.history:
+            self._draw()
         model.save(self.folder / MODEL_FILE)
         (self.folder / _STATE_FILE).unlink(missing_ok=True)
 

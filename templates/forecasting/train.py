@@ -17,7 +17,7 @@ import rnn_apps
 
 SETTINGS = {"window": 60, "horizon": 5}
 LEARNING_RATE = 5e-3
-EPOCHS = 15
+EPOCHS = 10
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/forecasting"
 CLOSES = [100 + day % 7 - day % 4 for day in range(60)]

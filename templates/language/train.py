@@ -22,7 +22,7 @@ SETTINGS = {
     "steps": 32,
 }
 LEARNING_RATE = 5e-3
-EPOCHS = 8
+EPOCHS = 7
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/language"
 REQUEST = {"text": ["I had hardly"]}

@@ -22,8 +22,8 @@ SETTINGS = {
     "row_dropout": 0.0,
     "output_dropout": 0.2,
 }
-LEARNING_RATE = 3e-3
-EPOCHS = 8
+LEARNING_RATE = 5e-3
+EPOCHS = 6
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/sentiment"
 REQUEST = {"text": ["I expected a dull evening, but the film is not dull at all."]}

@@ -17,15 +17,15 @@ import rnn_apps
 
 SETTINGS = {
     "vocabulary_size": 2000,
-    "embedding_dim": 128,
+    "embedding_dim": 64,
     "units": 128,
     "dropout": 0.0,
     "hidden_dropout": 0.0,
     "label_smoothing": 0.0,
 }
 LEARNING_RATE = 4e-3
-BATCH_SIZE = 64
-EPOCHS = 3
+BATCH_SIZE = 96
+EPOCHS = 4
 RUN = sys.argv[1] if len(sys.argv) > 1 else time.strftime("runs/%Y%m%d-%H%M%S")
 EXPORT = "saved_models/translation"
 REQUEST = {"text": ["The old man did not buy a red car on Friday."]}
