@@ -4,8 +4,8 @@ A run folder holds
 
 - ``run.json``: the application, its settings, those of `fit`, the seed, package versions, the
   fingerprint of the training examples, and what the caller adds (where the data came from);
-- ``history.csv``: one row for each finished epoch, and ``curves.png``, which draws them: at once
-  after the first epoch and the last, at most ten seconds late between;
+- ``history.csv``: one row for each finished epoch, and ``curves.png``, which draws them: after
+  the first epoch and the last, and between whenever ten seconds have passed;
 - ``config.yaml``: the command that began it, where there was one;
 - ``language_model``: the run folder of a language model that it begins as, if that was trained for
   it;
@@ -105,7 +105,7 @@ class RunFolder(keras.callbacks.Callback):
         print(f"resuming {self.folder} after epoch {facts['epochs']}", file=sys.stderr)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the history, the curves and the state, each of them whole or not at all."""
+        """Writes the state, the history and, when due, the curves; each whole or not at all."""
         self.history.append(
             {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         )
