@@ -18,7 +18,7 @@ import rnn_apps
 SETTINGS = {
     "vocabulary_size": 2000,
     "embedding_dim": 64,
-    "units": 128,
+    "units": 96,
     "dropout": 0.0,
     "hidden_dropout": 0.0,
     "label_smoothing": 0.0,
@@ -51,7 +51,7 @@ def network():
 
     Any Keras layer that returns the whole sequence may stand here.
     """
-    return rnn_apps.blocks.RecurrentEncoder("lstm", 128, num_layers=1)
+    return rnn_apps.blocks.RecurrentEncoder("lstm", 96, num_layers=1)
 
 
 # 4. Train ------------------------------------------------------------------------------------
