@@ -122,6 +122,14 @@ def test_prices_are_forecast_better_than_by_persistence(tmp_path, horizon, trail
 
 
 @pytest.mark.slow
+def test_the_built_in_market_is_forecast_nearly_as_well_as_it_can_be(tmp_path):
+    config = BENCHMARKS / "markets.yaml"
+    report = report_of(tmp_path, "forecasting", "--config", config, "--data", "builtin")
+    assert report["achieved"]["value"] >= 0.8
+    assert report["skill"]["low"] > 0
+
+
+@pytest.mark.slow
 def test_no_skill_is_found_on_a_random_walk(tmp_path):
     config = BENCHMARKS / "markets.yaml"
     report = report_of(tmp_path, "forecasting", "--config", config, "--data", "builtin/random_walk")

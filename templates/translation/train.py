@@ -2,7 +2,7 @@
 
     python train.py [RUN]      RUN: a run folder; naming an interrupted one resumes it
 
-Built-in sentences, two cores: at most 340 seconds; test exact_match 0.93 (word table: 0.03).
+Built-in sentences, two cores: at most 300 seconds; test exact_match 0.93 (word table: 0.03).
 To edit: `data` for your pairs, `network` for your layers, SETTINGS for the rest.
 """
 
